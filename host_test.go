@@ -56,7 +56,7 @@ func TestHostFits(t *testing.T) {
 			t.Errorf("a limit for %s: %v", row.pattern, err)
 		}
 	}
-	for _, pattern := range []string{"*.127.0.0.1", "*.0.0.1", "*.0.0.1:80", "*.::1", "*.[::1]:80", "*.[::1]", "*", "*.com", "*.*.example.com", "[a]", "[::1", "..", "", "a..b"} {
+	for _, pattern := range []string{"*.127.0.0.1", "*.0.0.1", "*.0.0.1:80", "*.::1", "*.[::1]:80", "*.[::1]", "*", "*.com", "*.*.example.com", "[a]", "[::1", "..", "", "a..b", "-", "*.-.-", "-:80"} {
 		h := Host{Host: pattern, KeyMS: 1}
 		if err := h.Check(); !errors.Is(err, Invalid) {
 			t.Errorf("%q is taken: %v", pattern, err)

@@ -80,7 +80,7 @@ func isHost(text string) bool {
 		name, port = text, "1"
 	}
 	n, err := strconv.Atoi(port)
-	return name != "" && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..") && len(name) <= 253 && len(port) <= 5 &&
+	return strings.ContainsFunc(name, func(r rune) bool { return r != '-' && r != '.' && r != '_' }) && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..") && len(name) <= 253 && len(port) <= 5 &&
 		!strings.ContainsFunc(name, func(r rune) bool {
 			return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 		}) && (!strings.Contains(name, ":") || net.ParseIP(name) != nil) && err == nil && n >= 1 && n <= 65535

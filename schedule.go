@@ -34,7 +34,7 @@ const MaxDeadline = 10 * 365 * 24 * time.Hour
 // name of the schedule, an @ and the time in UTC, so that it is started only once, whatever crashes.
 type Schedule struct {
 	Name     string          `json:"name" cbor:"1,keyasint"`
-	Cron     string          `json:"cron" cbor:"2,keyasint"` // minute hour day month weekday, optionally with seconds in front, or @daily
+	Cron     string          `json:"cron" cbor:"2,keyasint"` // minute hour day month weekday, optionally with seconds in front and years at the end, or @daily
 	Zone     string          `json:"zone" cbor:"3,keyasint"` // time zone of the expression, such as Europe/Berlin
 	Module   string          `json:"module" cbor:"4,keyasint"`
 	Workflow string          `json:"workflow" cbor:"5,keyasint"`

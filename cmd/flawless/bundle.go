@@ -14,6 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -58,7 +59,7 @@ keep their shape.`,
 func writeAtomically(file string, write func(io.Writer) error) (n int64, err error) {
 	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // readable by its owner only
 	if err != nil {
-		return 0, fmt.Errorf("writing %s: %w", file, err)
+		return 0, unwritable(file, err)
 	}
 	defer func() {
 		if err != nil {
@@ -73,9 +74,25 @@ func writeAtomically(file string, write func(io.Writer) error) (n int64, err err
 		return 0, fmt.Errorf("writing %s: %w", file, err)
 	}
 	if err := os.Rename(part.Name(), file); err != nil {
-		return 0, fmt.Errorf("writing %s: %w", file, err)
+		return 0, unwritable(file, err)
 	}
 	return info.Size(), nil
+}
+
+// unwritable returns the error for a file that the user named and that cannot be created. It leaves out the names of
+// other files, which err may have.
+func unwritable(file string, err error) error {
+	var at *os.PathError
+	var link *os.LinkError
+	switch {
+	case errno.Full(err):
+		return fmt.Errorf("writing %s: %w", file, err)
+	case errors.As(err, &at):
+		err = at.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("writing %s: %v; give a file that you may write: %w", file, err, flawless.Invalid)
 }
 
 func (a *app) importCommand() *cobra.Command {
@@ -87,7 +104,7 @@ not ended is imported as terminated.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			b, err := os.ReadFile(args[0])
 			if err != nil {
-				return fmt.Errorf("reading the bundle: %v: %w", err, flawless.NotFound)
+				return fmt.Errorf("reading the bundle: %v: %w", err, flawless.Invalid)
 			}
 			cl, err := a.connect()
 			if err != nil {

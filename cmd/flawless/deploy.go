@@ -30,7 +30,7 @@ built first.`,
 			}
 			info, err := os.Stat(file)
 			if err != nil {
-				return fmt.Errorf("%v: %w", err, flawless.NotFound)
+				return fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 			}
 			if info.IsDir() {
 				if file, err = project.Build(c.Context(), file, "", a.warn); err != nil {
@@ -39,7 +39,7 @@ built first.`,
 			}
 			bin, err := os.ReadFile(file)
 			if err != nil {
-				return fmt.Errorf("reading the module: %w", err)
+				return fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 			}
 			if unknown == "stop" {
 				bin = append(bin, guest.StopSection()...)

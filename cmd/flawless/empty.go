@@ -38,6 +38,10 @@ func emptyFlag(f *pflag.Flag) error {
 
 // flagError words an error about a flag's value. The flag package quotes the errors of Go's parsers.
 func flagError(err error) error {
+	unknown := new(pflag.NotExistError)
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
+		return fmt.Errorf("there is no option -%s; if it begins an argument, put -- before the arguments", unknown.GetSpecifiedName())
+	}
 	wrong := new(pflag.InvalidValueError)
 	if !errors.As(err, &wrong) {
 		return err

@@ -90,7 +90,7 @@ func parseAnswers(files, statuses []string) (out []client.GivenAnswer, err error
 		}
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("reading the answer of call %d: %v: %w", n, err, flawless.NotFound)
+			return nil, fmt.Errorf("reading the answer of call %d: %v: %w", n, err, flawless.Invalid)
 		}
 		out = append(out, client.GivenAnswer{Call: n, Body: b})
 	}

@@ -16,7 +16,7 @@ func TestHintsNameExistingCommands(t *testing.T) {
 		var text strings.Builder
 		exit.Explain(&text, fmt.Errorf("there is no %s x: %w", thing, flawless.NotFound))
 		_, command, ok := strings.Cut(strings.TrimSpace(text.String()), "to see what exists: flawless ")
-		if c, left, err := (&app{}).root().Find(strings.Fields(command)); !ok || err != nil || len(left) > 0 || !c.Runnable() {
+		if c, left, err := (&app{}).root().Find(strings.Fields(command)); !ok || err != nil || c.ValidateArgs(left) != nil || !c.Runnable() {
 			t.Errorf("the hint for a %s names no command: %s, %v", thing, &text, err)
 		}
 	}

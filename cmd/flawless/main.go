@@ -48,12 +48,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(text)
 	root.SetErr(notes)
-	err := checkText(args)
+	ran, err := root, checkText(args)
 	if err == nil {
-		err = root.ExecuteContext(ctx)
+		ran, err = root.ExecuteContextC(ctx)
 	}
 	if err != nil && isUsage(err.Error()) {
-		err = &exit.UsageError{Command: "flawless", Err: err}
+		err = &exit.UsageError{Command: ran.CommandPath(), Err: err}
 	}
 	if a.client != nil {
 		_ = a.client.Close()
@@ -131,7 +131,11 @@ it stopped.
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
 	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.storeCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.RunE = needsCommand // otherwise it prints its help for an unknown shell, and succeeds
+		}
 		checkArgs(c)
 	}
 	return root
@@ -144,6 +148,9 @@ func checkArgs(c *cobra.Command) {
 			err := checkFlags(c)
 			if err == nil {
 				err = check(c, args)
+			}
+			if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands() {
+				err = fmt.Errorf("%s takes no arguments, and %q is one", c.CommandPath(), args[0])
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
 				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)

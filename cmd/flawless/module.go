@@ -95,7 +95,7 @@ func orPrint(a *app, err error, v any) error {
 func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module, bool, error) {
 	bin, err := os.ReadFile(file)
 	if err != nil {
-		return flawless.Module{}, false, fmt.Errorf("reading the module: %v: %w", err, flawless.NotFound)
+		return flawless.Module{}, false, fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 	}
 	cl, err := a.connect()
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 		},
 		Long: `Starts a run at each time of a cron expression: minute, hour, day of the
 month, month, day of the week. A sixth field in front gives seconds, and words
-such as @daily work too. When clocks go back, a time that occurs twice starts
+such as @daily work too. A seventh field, after the day of the week, gives years. When clocks go back, a time that occurs twice starts
 one run, at the first occurrence; when they go forward, a time that is skipped
 starts its run at the change. The id of a run is NAME@TIME, so a crash never
 starts it twice.
@@ -59,6 +60,9 @@ run, as in workflow start. --replace replaces everything: options that you do
 not give return to their defaults.`,
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {
+			if !slices.Contains(flawless.Overlaps, flawless.Overlap(overlap)) {
+				return fmt.Errorf("--overlap is %q; use %s: %w", overlap, alternatives(flawless.Overlaps), flawless.Invalid)
+			}
 			in, err := a.readInput(input)
 			if err != nil {
 				return err

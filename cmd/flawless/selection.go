@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,10 +39,14 @@ func (s *selection) flags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("since", "after")
 }
 
-// read fills in the filter from the flags, and reports whether any is given.
-func (s *selection) read() bool {
+// read fills in the filter from the flags, and reports whether any is given. It returns [flawless.Invalid] for a value that
+// no run has.
+func (s *selection) read() (bool, error) {
 	f := &s.filter
 	for _, st := range s.status {
+		if !slices.Contains(flawless.Statuses, flawless.Status(st)) {
+			return false, fmt.Errorf("--status is %q; use %s: %w", st, alternatives(flawless.Statuses), flawless.Invalid)
+		}
 		f.Status = append(f.Status, flawless.Status(st))
 	}
 	if s.since > 0 {
@@ -51,7 +56,22 @@ func (s *selection) read() bool {
 		f.Since = time.Time(s.after)
 	}
 	f.Until, f.Labels = time.Time(s.before), s.labels
-	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying
+	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying, nil
+}
+
+// alternatives lists values for people: a, b or c.
+func alternatives[T ~string](all []T) string {
+	var b strings.Builder
+	for i, v := range all {
+		switch {
+		case i == len(all)-1 && i > 0:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(v))
+	}
+	return b.String()
 }
 
 // changing is a command that changes one run or all selected runs.
@@ -69,8 +89,15 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
 		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-			some := which.read()
+		RunE: func(c *cobra.Command, args []string) error {
+			some, err := which.read()
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
 			switch {
 			case len(args) == 1 && some:
 				return fmt.Errorf("give either the id of a run or flags that select runs, not both: %w", flawless.Invalid)
@@ -95,7 +122,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
 			return nil
-		})}
+		}}
 	which.flags(c)
 	if h.flags != nil {
 		h.flags(c)

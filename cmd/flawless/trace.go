@@ -68,10 +68,10 @@ the language runtime are omitted unless you give --all.`,
 
 func (a *app) writeProfile(file string, t flawless.Trace) error {
 	f, err := os.Create(file)
-	if err == nil {
-		err = errors.Join(render.Profile(t).Write(f), f.Close())
-	}
 	if err != nil {
+		return unwritable(file, err)
+	}
+	if err := errors.Join(render.Profile(t).Write(f), f.Close()); err != nil {
 		return fmt.Errorf("writing the profile: %w", err)
 	}
 	fmt.Fprintf(a.errs, "wrote %s; open it with: go tool pprof -http=: %s\n", file, file)

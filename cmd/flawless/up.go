@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata"
 
@@ -20,9 +22,9 @@ import (
 func (a *app) upCommand() *cobra.Command {
 	var o daemon.Options
 	var bind string
-	var pages int
+	var pages, units int
 	var memory flagvalue.Memory
-	var retryFor flagvalue.RetryFor
+	var retryFor flagvalue.OwnRetryFor
 	c := &cobra.Command{Use: "up", Short: "Start the server", Args: cobra.NoArgs,
 		Long: `Runs the server until you stop it (SIGTERM or Ctrl-C). Commands with the same
 --working-dir find it. With --port 0 it picks free ports, so several servers
@@ -43,8 +45,18 @@ exit code 12. Have your service manager restart it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
 			o.NoUDP = a.TCP
-			if u, err := url.Parse(o.URL); o.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-				return fmt.Errorf("--public-url is %q; use a URL such as https://flawless.example: %w", o.URL, flawless.Invalid)
+			if u, err := url.Parse(o.URL); o.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+				u.User != nil || strings.ContainsAny(o.URL, "?#")) {
+				shown := o.URL
+				if err == nil {
+					shown = u.Redacted()
+				}
+				return fmt.Errorf("--public-url is %q; use a URL without user, query and fragment, such as https://flawless.example: %w", shown, flawless.Invalid)
+			}
+			for _, host := range o.AllowedHosts {
+				if strings.Contains(host, "/") {
+					return fmt.Errorf("--allow-host is %q; use a host name such as flawless.example.com, without http:// and path: %w", host, flawless.Invalid)
+				}
 			}
 			var err error
 			if o.Token, err = a.Token(); err != nil {
@@ -65,7 +77,7 @@ exit code 12. Have your service manager restart it.`,
 			}
 			_, set := os.LookupEnv(endpoint.TokenVariable)
 			o.NoToken = set && o.Token == ""
-			o.Memory, o.MemoryPages, o.RetryFor = memory.Budget(), uint32(pages), retryFor.Duration()
+			o.Memory, o.MemoryPages, o.TurnUnits, o.RetryFor = memory.Budget(), uint32(pages), uint64(units), retryFor.Duration()
 			return daemon.Run(c.Context(), o)
 		}}
 	f := c.Flags()
@@ -73,7 +85,7 @@ exit code 12. Have your service manager restart it.`,
 	f.StringVar(&o.Schema, "store-schema", "", "schema of the store's tables in that database (default flawless)")
 	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second, 0, flawless.MaxDeadline), "drain", "how long a graceful shutdown waits for calls in flight")
 	f.Var(flagvalue.NewInt(&pages, 4096, 1, 65536), "memory-pages", "maximum memory of a guest, in pages of 64 KiB")
-	f.Uint64Var(&o.TurnUnits, "turn-units", 0, "maximum computation in one turn, in metered units; 0 is unlimited")
+	f.Var(flagvalue.NewInt(&units, 0, 0, math.MaxInt), "turn-units", "maximum computation in one turn, in metered units; 0 is unlimited")
 	f.Var(flagvalue.NewDuration(&o.TurnTime, 0, 0, flawless.MaxDeadline), "turn-time", "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
 	f.StringVar(&bind, "bind", "", "address to listen on, for TCP and UDP: host or host:port; replaces --socket")
 	f.StringVar(&o.URL, "public-url", "", "URL at which others reach this server, used in the URLs of promises (default: http:// and the address)")
@@ -83,7 +95,7 @@ exit code 12. Have your service manager restart it.`,
 	f.StringVar(&o.Outside.Proxy, "proxy", "", "HTTP proxy for outgoing calls, such as http://proxy.example:3128; env uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
 	f.StringVar(&o.Outside.NoProxy, "no-proxy", "", "hosts to reach without the proxy, separated by commas (domains, addresses, CIDR ranges); needs --proxy")
 	f.StringArrayVar(&o.Outside.CA, "ca", nil, "file with additional certificate authorities (PEM) to trust for calls (repeatable)")
-	retryFor = flagvalue.RetryFor(flawless.DefaultRetryFor.Milliseconds())
+	retryFor.RetryFor = flagvalue.RetryFor(flawless.DefaultRetryFor.Milliseconds())
 	f.Var(&retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries (default 24h). Hosts and modules can override it")
 	f.Var(flagvalue.NewInt(&o.Live, 0, 0, flagvalue.MaxInt), "live", "maximum number of guests in memory; 0 is as many as --memory allows")
 	memory = flagvalue.DefaultMemory

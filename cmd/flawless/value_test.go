@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
@@ -111,11 +116,33 @@ func TestInvalidAddressesAreUsageErrors(t *testing.T) {
 		{"up --socket localhost:http", "http"},
 		{"up --bind localhost:99999", "99999"},
 		{"up --bind a/b", "a/b"},
+		{"up --bind 192.0.2.1", "192.0.2.1 is not an address of this machine"},
+		{"up --bind host.invalid", "there is no host \"host.invalid\""},
 		{"up --public-url x", "--public-url"},
+		{"up --public-url http://x/y?z", "without user, query and fragment"},
+		{"up --public-url http://x/y?", "without user, query and fragment"},
+		{"up --public-url http://x/#y", "without user, query and fragment"},
+		{"up --public-url http://ann:secret@x", "http://ann:xxxxx@x"},
 		{"up --proxy ftp://x", "give http://HOST:PORT"},
 		{"up --no-proxy x", "--no-proxy"},
 		{"up --redact x", "use header:NAME"},
 		{"up --allow-host a/b", "a/b"},
+		{"up --allow-host http://x", "--allow-host"},
+		{"up --turn-units 0x10", "--turn-units: \"0x10\" is not a whole number from 0 to"},
+		{"up --retry-for default", "use a value such as 30s, 12h, 7d, 0 or none"},
+		{"up --memory -1", "or 0 for no limit"},
+		{"schedule add a b c --cron @daily --overlap SKIP", "--overlap is \"SKIP\"; use skip, queue, allow or cancel"},
+		{"workflow list --status x", "--status is \"x\"; use pending, running"},
+		{"workflow cancel --status x", "--status is \"x\"; use pending, running"},
+		{"limit set h -1/s", "there is no option -1"},
+		{"schedule add a b c", "flawless schedule add --help"},
+		{"workflow resolve p1", "flawless workflow resolve --help"},
+		{"workflow list nope", "flawless workflow list takes no arguments, and \"nope\" is one"},
+		{"version x", "flawless version takes no arguments"},
+		{"up x", "flawless up takes no arguments"},
+		{"store check extra", "flawless store check takes no arguments"},
+		{"completion nope", "flawless completion"},
+		{"completion bash x", "flawless completion bash takes no arguments"},
 		{"up --ca /dev/null", "/dev/null"},
 		{"version --socket localhost:99999", "99999"},
 		{"version --socket localhost:99999 --port 1", "99999"},
@@ -127,5 +154,45 @@ func TestInvalidAddressesAreUsageErrors(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", row.args, code, out.String())
 		}
 		stop()
+	}
+}
+
+// TestUnusableFilesAreUsageErrors gives every command that reads or writes a file one in a directory that does not exist.
+// The exit code is the same for all of them, and the message names the file. Files that commands need a server for are
+// in testdata/script/bad.txtar.
+func TestUnusableFilesAreUsageErrors(t *testing.T) {
+	t.Setenv("FLAWLESS_SOCKET", "")
+	t.Setenv("FLAWLESS_WORKING_DIR", t.TempDir()) // without a server
+	good := filepath.Join(t.TempDir(), "good.wasm")
+	if err := os.WriteFile(good, []byte("\x00asm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{
+		"up --ca NONE", "version --token-file NONE", "workflow start m w --input @NONE", "workflow send a b @NONE", "module add x NONE", "deploy NONE",
+		"workflow fork a --turn 1 --answer 1=NONE", "workflow fork a --turn 1 --module NONE", "workflow resolve a --call 1 --response NONE",
+		"check --module NONE x", "check --module GOOD NONE", "test NONE w", "test GOOD w --answers NONE", "test GOOD w --secret A=@NONE", "build NONE",
+		"replay a --module NONE", "workflow trace a --module NONE", "workflow import NONE", "secret set A --host a --file NONE",
+	} {
+		const none = "/nonexistent/file"
+		var out bytes.Buffer
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		line := strings.NewReplacer("NONE", none, "GOOD", good).Replace(args)
+		if code := run(ctx, strings.Fields(line), strings.NewReader(""), &out, &out); code != 2 || !strings.Contains(out.String(), none) {
+			t.Errorf("%s: exit code %d, %s", args, code, out.String())
+		}
+		stop()
+	}
+}
+
+// TestUnwritableFileIsUsageError: the message names the file of the user, and no other.
+func TestUnwritableFileIsUsageError(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "none", "x")
+	_, err := writeAtomically(file, func(io.Writer) error { return nil })
+	if !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), ".part-") {
+		t.Errorf("an export: %v", err)
+	}
+	if err := new(app).writeProfile(file, flawless.Trace{}); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) {
+		t.Errorf("a profile: %v", err)
 	}
 }

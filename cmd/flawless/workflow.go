@@ -147,7 +147,9 @@ func (a *app) listCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			which.read()
+			if _, err := which.read(); err != nil {
+				return err
+			}
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -290,11 +292,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 		b, err = os.ReadFile(name)
 	}
 	if err != nil {
-		code := flawless.Invalid
-		if errors.Is(err, os.ErrNotExist) {
-			code = flawless.NotFound
-		}
-		return nil, fmt.Errorf("reading the response: %v: %w", err, code)
+		return nil, fmt.Errorf("reading the response: %v: %w", err, flawless.Invalid)
 	}
 	return b, nil
 }

@@ -84,7 +84,7 @@ var allowed = []struct {
 	{"internal/reply", []string{"internal/engine", "internal/value"}},
 	{"internal/listen", []string{"internal/errno", "internal/reply"}},
 	{"internal/server", []string{"internal/bundle", "internal/core", "internal/engine", "internal/errno", "internal/redact", "internal/replay", "internal/reply", "internal/schedule"}},
-	{"cmd/flawless", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/exit", "cmd/flawless/internal/flagvalue", "cmd/flawless/internal/local", "cmd/flawless/internal/project", "cmd/flawless/internal/render", "cmd/flawless/internal/endpoint", "internal/effect", "internal/guest", "internal/rehearsal", "internal/workdir", "internal/store/transfer"}},
+	{"cmd/flawless", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/exit", "cmd/flawless/internal/flagvalue", "cmd/flawless/internal/local", "cmd/flawless/internal/project", "cmd/flawless/internal/render", "cmd/flawless/internal/endpoint", "internal/effect", "internal/errno", "internal/guest", "internal/rehearsal", "internal/workdir", "internal/store/transfer"}},
 	{"cmd/flawless/internal/daemon", []string{"internal/effect", "internal/engine", "internal/errno", "internal/guest", "internal/listen", "internal/redact", "internal/server", "internal/store", "internal/store/pebble", "internal/store/postgres", "internal/vault", "internal/workdir", "internal/store/transfer"}},
 	{"cmd/flawless/internal/exit", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/endpoint", "internal/workdir"}},
 	{"cmd/flawless/internal/flagvalue", []string{"cmd/flawless/internal/render"}},

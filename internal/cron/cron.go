@@ -7,6 +7,7 @@ package cron
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,12 +36,18 @@ func Parse(text, zone string) (Expression, error) {
 	if len(text) > 200 {
 		return Expression{}, fmt.Errorf("the cron expression has %d bytes, but at most 200 are allowed: %w", len(text), flawless.Invalid)
 	}
+	if n := len(strings.Fields(text)); !strings.HasPrefix(text, "@") && (n < 5 || n > 7) {
+		return Expression{}, fmt.Errorf("the cron expression %.200q has %d fields, and needs 5 to 7; use minute, hour, day, month and weekday, such as \"0 9 * * MON-FRI\": %w", text, n, flawless.Invalid)
+	}
 	segments, err := gronx.Segments(text)
 	if err == nil {
 		_, err = gronx.New().IsDue(text, time.Unix(0, 0))
 	}
 	if err == nil && !gronx.IsValid(text) {
 		err = errors.New("a field is out of range")
+	}
+	if number := new(strconv.NumError); errors.As(err, &number) {
+		err = fmt.Errorf("%q is not a number or name", number.Num)
 	}
 	if err != nil {
 		return Expression{}, fmt.Errorf("the cron expression %.200q is invalid (%v); use minute, hour, day, month and weekday, such as \"0 9 * * MON-FRI\": %w", text, err, flawless.Invalid)

@@ -98,7 +98,9 @@ func TestInvalidExpressionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ cron, zone, want string }{
 		{"", "UTC", "minute, hour"},
-		{"* * * *", "UTC", "minute, hour"},
+		{"* * * *", "UTC", "has 4 fields, and needs 5 to 7; use minute, hour"},
+		{"0 0 0 1 1 * 2030 x", "UTC", "has 8 fields"},
+		{"1,, * * * *", "UTC", `"" is not a number`},
 		{"61 * * * *", "UTC", "out of bounds"},
 		{"* 24 * * *", "UTC", "out of bounds"},
 		{"x * * * *", "UTC", "is invalid ("},

@@ -82,9 +82,10 @@ func (e *Engine) Send(ctx context.Context, id string, m flawless.Message) (strin
 }
 
 func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (string, uint64, error) {
-	err := errors.Join(flawless.CheckID(id), effect.CheckMessage(m.Type, m.Body))
-	if err == nil { // a run may receive any type, but people must be able to name it
-		err = flawless.CheckKey("the type of a message", m.Type)
+	// A run may receive any type, but people must be able to name it.
+	err := errors.Join(flawless.CheckID(id), flawless.CheckKey("the type of a message", m.Type))
+	if err == nil {
+		err = effect.CheckMessage(m.Type, m.Body)
 	}
 	if err == nil && m.Key != "" {
 		err = flawless.CheckKey("the key of a message", m.Key)

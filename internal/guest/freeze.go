@@ -12,6 +12,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/flawless-engine/flawless"
 )
 
@@ -70,7 +72,8 @@ var noBase [sha256.Size]byte
 
 // Thaw recreates a guest from what Freeze returned, bit for bit, before its next turn. s is the start of the same
 // run. The error is flawless.Damaged if the guest belongs to another module or base image, was frozen by a newer
-// version of the engine, or its bytes were changed. Then it has to be replayed.
+// version of the engine, or its bytes were changed, and flawless.Refused if its memory is above the limit of the runtime.
+// Then it has to be replayed.
 func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
 	const head = 1 + 3*sha256.Size
 	damaged := func(why string) (*Instance, error) {
@@ -95,6 +98,9 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 		return damaged("its checksum is wrong")
 	}
 	plain, err := m.rt.unpacker.DecodeAll(b[head:], nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return nil, m.rt.tooLarge(s.Run, 0)
+	}
 	if err != nil {
 		return damaged(err.Error())
 	}
@@ -107,16 +113,30 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 	r := frozen{b: plain, format: b[0], whole: whole}
 	if r.read(i); r.err != nil {
 		i.Release()
+		if r.memory > uint64(m.rt.options.MemoryPages)<<16 {
+			return nil, m.rt.tooLarge(s.Run, r.memory)
+		}
 		return damaged(r.err.Error())
 	}
 	return i, nil
 }
 
+// tooLarge returns the error for a frozen guest with more memory than the limit, which is not damaged: a server with a
+// higher limit can use it. size is in bytes, or 0 if it is unknown.
+func (r *Runtime) tooLarge(run string, size uint64) error {
+	needs := "more memory"
+	if size > 0 {
+		needs = fmt.Sprintf("%d pages of memory", size>>16)
+	}
+	return fmt.Errorf("thawing the guest of run %s: it has %s, and the limit is %d pages; raise it with --memory-pages: %w", run, needs, r.options.MemoryPages, flawless.Refused)
+}
+
 // frozen is a frozen guest while it is written or read.
 type frozen struct {
 	b      []byte
-	format byte // while it is read
-	whole  bool // pages are not XORed with a base image
+	format byte   // while it is read
+	whole  bool   // pages are not XORed with a base image
+	memory uint64 // bytes of memory, once it was read
 	err    error
 }
 
@@ -231,6 +251,7 @@ func (f *frozen) read(i *Instance) {
 
 func (f *frozen) readMemory(i *Instance) {
 	size := f.take()
+	f.memory = size
 	if have := uint64(i.mod.Memory().Size()); size > have {
 		if _, grown := i.mod.Memory().Grow(uint32((size - have) >> 16)); !grown {
 			f.fail()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
@@ -101,6 +102,29 @@ func TestDamagedImageIsNotThawed(t *testing.T) {
 		}
 		j.broken = true
 		j.Release()
+	}
+}
+
+// TestImageAboveTheMemoryLimitIsNotDamaged: a server with a higher limit can use it, and the error says so.
+func TestImageAboveTheMemoryLimitIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	m := load(t, Options{})
+	i := begin(t, m, "fan", 1)
+	defer i.Release()
+	turn(t, i, In{Time: began})
+	const more = 16
+	pages, grown := i.mod.Memory().Grow(more)
+	if !grown {
+		t.Fatal("its memory does not grow")
+	}
+	b, err := i.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.rt.options.MemoryPages = pages + more/2
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: make([]byte, 32), Time: began}
+	if _, err := m.Thaw(t.Context(), start, b); !errors.Is(err, flawless.Refused) || errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "--memory-pages") {
+		t.Errorf("thawing it: %v", err)
 	}
 }
 

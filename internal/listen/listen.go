@@ -16,6 +16,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
@@ -79,7 +80,7 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	}
 	l := &Listener{log: log, pace: a.Pace}
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
-		return nil, listenError("tcp port "+strconv.Itoa(a.Port), "--port", err)
+		return nil, listenError("tcp port "+strconv.Itoa(a.Port), host, "--port", err)
 	}
 	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.MaxConnections > 0 {
 		l.tcp = limitConnections(tcp, a.MaxConnections, log)
@@ -111,7 +112,7 @@ func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
 	udp, err := open("udp", a.Socket)
 	switch {
 	case errno.AddressInUse(err):
-		return listenError("udp socket "+a.Socket, "--socket", err)
+		return listenError("udp socket "+a.Socket, a.Socket, "--socket", err)
 	case err != nil:
 		l.log.Warn("UDP is not available, serving without HTTP/3", "socket", a.Socket, "error", err)
 		return nil
@@ -137,9 +138,18 @@ func NewServer(log *slog.Logger) *http.Server {
 }
 
 // listenError explains why a port cannot be opened.
-func listenError(what, flag string, err error) error {
+func listenError(what, host, flag string, err error) error {
 	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use, perhaps by another server: stop that server, or choose another with %s: %w", what, flag, flawless.Conflict)
+	}
+	if lookup := new(net.DNSError); errors.As(err, &lookup) {
+		return fmt.Errorf("listening on %s: there is no host %q; use an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all: %w", what, lookup.Name, flawless.Invalid)
+	}
+	switch {
+	case errno.NotLocal(err):
+		return fmt.Errorf("listening on %s: %s is not an address of this machine; use one that is, or 0.0.0.0 for all: %w", what, host, flawless.Invalid)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("listening on %s: %v; choose another port with %s, above 1023: %w", what, err, flag, flawless.Invalid)
 	}
 	return fmt.Errorf("listening on %s: %w", what, err)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,7 +22,11 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 		p.Code = flawless.Invalid
 	}
 	for _, e := range m.Errors {
-		p.Errors = append(p.Errors, reply.Fault{Message: e.Message, Location: e.Location})
+		message := e.Message
+		if strings.HasPrefix(message, "invalid date/time for format ") { // a layout of Go's package time
+			message = "it is not a time; use one such as 2026-03-01T06:00:00Z"
+		}
+		p.Errors = append(p.Errors, reply.Fault{Message: message, Location: e.Location})
 	}
 	return p, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/flawless-engine/flawless/internal/reply"
@@ -20,6 +21,7 @@ func TestInvalidParametersAreRejected(t *testing.T) {
 		{"GET", "/api/v1/runs?limit=5&limit=6", "query.limit", 422},
 		{"GET", "/api/v1/runs?limit=", "query.limit", 400},
 		{"GET", "/api/v1/runs?since=", "query.since", 400},
+		{"GET", "/api/v1/runs?since=yesterday", "query.since", 422},
 		{"GET", "/api/v1/runs?status=", "query.status", 400},
 		{"GET", "/api/v1/runs?status=running&status=failed", "query.status", 422},
 		{"GET", "/api/v1/runs?status=running,", "query.status[1]", 422},
@@ -37,6 +39,9 @@ func TestInvalidParametersAreRejected(t *testing.T) {
 		var p reply.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != row.status || len(p.Errors) != 1 || p.Errors[0].Location != row.at {
 			t.Errorf("%s %s: %d %s %v", row.method, row.path, w.Code, w.Body, err)
+		}
+		if strings.Contains(w.Body.String(), "2006-01-02") {
+			t.Errorf("%s %s shows a layout of Go's package time: %s", row.method, row.path, w.Body)
 		}
 	}
 }

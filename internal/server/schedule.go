@@ -15,7 +15,7 @@ import (
 
 // SetSchedule asks for a schedule.
 type SetSchedule struct {
-	Cron         string            `json:"cron" doc:"cron expression: minute, hour, day, month, weekday, optionally seconds in front; or a word such as @daily"`
+	Cron         string            `json:"cron" doc:"cron expression: minute, hour, day, month, weekday, optionally seconds in front and years at the end; or a word such as @daily"`
 	Zone         string            `json:"zone,omitempty" doc:"time zone, such as Europe/Berlin; default UTC"`
 	Module       string            `json:"module"`
 	Workflow     string            `json:"workflow"`

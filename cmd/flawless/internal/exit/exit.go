@@ -30,7 +30,7 @@ const (
 const Help = `Exit codes:
   0  done
   1  failed
-  2  wrong usage or invalid input
+  2  wrong usage or invalid input; a file that you named cannot be read or written
   3  not found: no such module, workflow, run or call
   4  conflict with the current state
   5  the run did not complete
@@ -129,7 +129,7 @@ var lists = []struct{ missing, command string }{
 	{"there is no module ", "flawless module list"},
 	{"has no version ", "flawless module list"},
 	{"there is no run ", "flawless workflow list"},
-	{"there is no promise ", "flawless workflow promise list"},
+	{"there is no promise ", "flawless workflow promise list ID"},
 	{"there is no schedule ", "flawless schedule list"},
 	{"there is no secret ", "flawless secret list"},
 	{"there is no limit ", "flawless limit list"},

@@ -71,7 +71,7 @@ func TestHints(t *testing.T) {
 		"there is no module shop":                                                  list + "module list",
 		"module shop has no version 3":                                             list + "module list",
 		"sending to run x: there is no run x":                                      list + "workflow list",
-		"there is no promise with this token; make sure that you copied all of it": list + "workflow promise list",
+		"there is no promise with this token; make sure that you copied all of it": list + "workflow promise list ID",
 		"there is no schedule \"nightly\"":                                         list + "schedule list",
 		"there is no secret \"TOKEN\"":                                             list + "secret list",
 		"there is no limit for host \"a\"":                                         list + "limit list",

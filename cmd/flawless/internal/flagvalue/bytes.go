@@ -52,6 +52,15 @@ type Memory struct{ Bytes }
 // DefaultMemory is the value of a flag that is not given.
 var DefaultMemory = Memory{-1}
 
+// Set implements pflag.Value.
+func (m *Memory) Set(text string) error {
+	err := m.Bytes.Set(text)
+	if err != nil {
+		err = fmt.Errorf("%w, or 0 for no limit", err)
+	}
+	return err
+}
+
 func (m *Memory) String() string {
 	if *m == DefaultMemory {
 		return "half of what the machine or its container has"

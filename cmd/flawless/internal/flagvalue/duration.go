@@ -153,3 +153,19 @@ func (r RetryFor) Duration() *time.Duration {
 
 // Type implements pflag.Value.
 func (r *RetryFor) Type() string { return "duration" }
+
+// OwnRetryFor is a RetryFor without the word default, for the setting that is the default of all others.
+type OwnRetryFor struct{ RetryFor }
+
+// Set implements pflag.Value.
+func (r *OwnRetryFor) Set(text string) error {
+	if text == "default" {
+		_, err := parse(text, 0, flawless.MaxRetryFor, "0", "none")
+		return err
+	}
+	err := r.RetryFor.Set(text)
+	if err != nil {
+		_, err = parse(text, 0, flawless.MaxRetryFor, "0", "none")
+	}
+	return err
+}

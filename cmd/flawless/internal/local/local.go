@@ -37,7 +37,7 @@ func ReadModule(file string) ([]byte, error) {
 	}
 	bin, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading the module: %v: %w", err, flawless.NotFound)
+		return nil, fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 	}
 	if len(bin) == 0 {
 		return nil, fmt.Errorf("the module file %s is empty: %w", file, flawless.Invalid)

@@ -55,7 +55,7 @@ func NewOutside(answers, upstream string, hide func(string) string) (*Outside, e
 	case answers != "":
 		b, err := os.ReadFile(answers)
 		if err != nil {
-			return nil, fmt.Errorf("reading the answers: %v: %w", err, flawless.NotFound)
+			return nil, fmt.Errorf("reading the answers: %v: %w", err, flawless.Invalid)
 		}
 		if err := json.Unmarshal(b, &w.rules); err != nil {
 			return nil, fmt.Errorf("the answers in %s are invalid: %v; for the format see flawless test --help: %w", answers, err, flawless.Invalid)
@@ -144,7 +144,7 @@ func Secrets(texts []string) (out []flawless.OpenSecret, err error) {
 		if file, is := strings.CutPrefix(value, "@"); is {
 			b, err := os.ReadFile(file)
 			if err != nil {
-				return nil, fmt.Errorf("reading secret %s: %v: %w", name, err, flawless.NotFound)
+				return nil, fmt.Errorf("reading secret %s: %v: %w", name, err, flawless.Invalid)
 			}
 			value = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 		}

@@ -45,7 +45,7 @@ func Replay(ctx context.Context, file string, bin []byte) (r flawless.Replay, er
 func readBundle(file string) (bundle.Bundle, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return bundle.Bundle{}, fmt.Errorf("reading the bundle: %v: %w", err, flawless.NotFound)
+		return bundle.Bundle{}, fmt.Errorf("reading the bundle: %v: %w", err, flawless.Invalid)
 	}
 	defer f.Close()
 	b, err := bundle.Read(f)
@@ -75,7 +75,7 @@ func Bundles(names []string) ([]string, error) {
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil {
-			return nil, fmt.Errorf("looking for exported runs: %v: %w", err, flawless.NotFound)
+			return nil, fmt.Errorf("looking for exported runs: %v: %w", err, flawless.Invalid)
 		}
 		if !info.IsDir() {
 			out = append(out, name)
@@ -87,11 +87,11 @@ func Bundles(names []string) ([]string, error) {
 			}
 			return err
 		}); err != nil {
-			return nil, fmt.Errorf("looking for exported runs in %s: %w", name, err)
+			return nil, fmt.Errorf("looking for exported runs in %s: %v: %w", name, err, flawless.Invalid)
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no exported runs (*.bundle) found in %v; export one with: flawless workflow export: %w", names, flawless.NotFound)
+		return nil, fmt.Errorf("no exported runs (*.bundle) found in %v; export one with: flawless workflow export: %w", names, flawless.Invalid)
 	}
 	return out, nil
 }

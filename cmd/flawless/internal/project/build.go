@@ -24,6 +24,12 @@ func Build(ctx context.Context, dir, out string, warn func(text string)) (string
 		if out, err = filepath.Abs(out); err != nil {
 			return "", err
 		}
+		if _, err := os.Stat(filepath.Dir(out)); err != nil {
+			return "", fmt.Errorf("writing the module: %v: %w", err, flawless.Invalid)
+		}
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return "", fmt.Errorf("looking for a project: %v: %w", err, flawless.Invalid)
 	}
 	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
 		b, err := cargo.Build(ctx, abs)
@@ -43,7 +49,7 @@ func Build(ctx context.Context, dir, out string, warn func(text string)) (string
 		return out, nil
 	}
 	if !inGoModule(abs) {
-		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.NotFound)
+		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.Invalid)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
 	return out, gobuild.Build(ctx, dir, out)
