@@ -91,9 +91,7 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	}
 	err := s.kv.Apply(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
-		if sh := shards[0]; l.row(sh) != nil {
-			_ = s.fenced(ctx, l, sh, l.row(sh)) // so that all that were claimed are lost
-		}
+		err = errors.Join(err, s.Confirm(ctx, l)) // so that those that were claimed are lost
 	}
 	if err != nil {
 		return fmt.Errorf("giving up shards: %w", err)
