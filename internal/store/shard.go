@@ -127,17 +127,21 @@ func (s *Store) mergedShards(ctx context.Context, f key.Family, shards []Shard, 
 func (s *Store) shardHeads(ctx context.Context, f key.Family, shards []Shard, from, to key.Key) (heads shardHeads, err error) {
 	shards = withRows(shards)
 	for len(shards) > 0 && len(heads) < oneByOne {
-		h := s.shardHead(ctx, f, shards[0], from, to, true)
-		more, err := h.advance()
-		if more {
-			heads = append(heads, h)
-		} else {
-			h.stop()
-		}
+		next, has, err := s.seek(ctx, f, shards[0], from, to)
 		if err != nil {
 			return heads, err
 		}
-		next := max(shards[0]+1, h.seen)
+		if has {
+			h := s.shardHead(ctx, f, shards[0], from, to)
+			if more, err := h.advance(); err != nil || !more {
+				h.stop()
+				if err != nil {
+					return heads, err
+				}
+			} else {
+				heads = append(heads, h)
+			}
+		}
 		i, _ := slices.BinarySearch(shards, next)
 		shards = shards[i:]
 	}
@@ -146,7 +150,7 @@ func (s *Store) shardHeads(ctx context.Context, f key.Family, shards []Shard, fr
 	begun.SetLimit(64)
 	for i, sh := range shards {
 		begun.Go(func() error {
-			rest[i] = s.shardHead(ctx, f, sh, from, to, false)
+			rest[i] = s.shardHead(ctx, f, sh, from, to)
 			_, err := rest[i].advance()
 			return err
 		})
@@ -162,27 +166,37 @@ func (s *Store) shardHeads(ctx context.Context, f key.Family, shards []Shard, fr
 	return heads, err
 }
 
-// shardHead is a scan of the items of a family in one shard.
-type shardHead struct {
-	next  func() (Item, error, bool)
-	stop  func()
-	shard Shard
-	to    []byte
-	item  Item  // the current one, without a key at the end
-	seen  Shard // where the scan has ended; Shards at the end of the family
+// seek reports whether a shard has items, and returns the next shard that may have some.
+func (s *Store) seek(ctx context.Context, f key.Family, sh Shard, from, to key.Key) (next Shard, has bool, err error) {
+	r := withPrefix(f.Key())
+	r.From, r.Limit = append(f.Key().Shard(sh), from...), 1
+	for item, err := range s.kv.Scan(ctx, r) {
+		if err != nil {
+			return 0, false, err
+		}
+		if at := key.ShardIn(item.Key); at != sh {
+			return at, false, nil
+		}
+		return sh + 1, to == nil || bytes.Compare(key.AfterShard(item.Key), to) < 0, nil
+	}
+	return Shards, false, nil
 }
 
-// shardHead returns a scan that has not begun. beyond lets it run into later shards, to find the next one with items.
-func (s *Store) shardHead(ctx context.Context, f key.Family, sh Shard, from, to key.Key, beyond bool) *shardHead {
+// shardHead is a scan of the items of a family in one shard.
+type shardHead struct {
+	next func() (Item, error, bool)
+	stop func()
+	item Item // the current one, without a key at the end
+}
+
+// shardHead returns a scan that has not begun.
+func (s *Store) shardHead(ctx context.Context, f key.Family, sh Shard, from, to key.Key) *shardHead {
 	r := withPrefix(f.Key().Shard(sh))
-	h := &shardHead{shard: sh, to: r.To, seen: sh}
 	r.From = append(f.Key().Shard(sh), from...)
 	if to != nil {
-		h.to = append(f.Key().Shard(sh), to...)
+		r.To = append(f.Key().Shard(sh), to...)
 	}
-	if r.To = h.to; beyond {
-		r.To = withPrefix(f.Key()).To
-	}
+	h := &shardHead{}
 	h.next, h.stop = iter.Pull2(s.kv.Scan(ctx, r))
 	return h
 }
@@ -190,18 +204,10 @@ func (s *Store) shardHead(ctx context.Context, f key.Family, sh Shard, from, to 
 func (h *shardHead) advance() (more bool, err error) {
 	item, err, ok := h.next()
 	h.item = Item{}
-	switch {
-	case !ok:
-		h.seen = Shards
-		return false, nil
-	case err != nil:
-		return false, err
-	case h.to != nil && bytes.Compare(item.Key, h.to) >= 0:
-		h.seen = key.ShardIn(item.Key)
-		return false, nil
+	if ok && err == nil {
+		h.item = item
 	}
-	h.item = item
-	return true, nil
+	return ok && err == nil, err
 }
 
 // shardHeads is a heap ordered by what follows the shard in the keys.
