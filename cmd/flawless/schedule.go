@@ -48,10 +48,10 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 		},
 		Long: `Starts a run at each time of a cron expression: minute, hour, day of the
 month, month, day of the week. A sixth field in front gives seconds, and words
-such as @daily work too. A seventh field, after the day of the week, gives years. When clocks go back, a time that occurs twice starts
-one run, at the first occurrence; when they go forward, a time that is skipped
-starts its run at the change. The id of a run is NAME@TIME, so a crash never
-starts it twice.
+such as @daily work too. A seventh field, after the day of the week, gives
+years. When clocks go back, a time that occurs twice starts one run, at the
+first occurrence; when they go forward, a time that is skipped starts its run
+at the change. The id of a run is NAME@TIME, so a crash never starts it twice.
 
 --overlap says what to do if the previous run is still open: skip this time,
 queue one run, allow both, or cancel the previous run and start when it has

@@ -63,6 +63,9 @@ func TestInvalidFlagValuesAreUsageErrors(t *testing.T) {
 				t.Errorf("%v --%s has no limits; use flagvalue.NewInt", path, f.Name)
 			}
 			for _, value := range invalid[kind] {
+				if f.Name == "turn-units" && value == "2147483648" { // it takes larger numbers than the others
+					continue
+				}
 				text := call(path, f, value)
 				_, such, _ := strings.Cut(text, "use a value such as ")
 				for value := range strings.SplitSeq(strings.ReplaceAll(such, " or ", ", "), ", ") {
@@ -130,7 +133,7 @@ func TestInvalidAddressesAreUsageErrors(t *testing.T) {
 		{"up --allow-host http://x", "--allow-host"},
 		{"up --turn-units 0x10", "--turn-units: \"0x10\" is not a whole number from 0 to"},
 		{"up --retry-for default", "use a value such as 30s, 12h, 7d, 0 or none"},
-		{"up --memory -1", "or 0 for no limit"},
+		{"up --memory -1", "0 is unlimited"},
 		{"schedule add a b c --cron @daily --overlap SKIP", "--overlap is \"SKIP\"; use skip, queue, allow or cancel"},
 		{"workflow list --status x", "--status is \"x\"; use pending, running"},
 		{"workflow cancel --status x", "--status is \"x\"; use pending, running"},

@@ -30,7 +30,7 @@ const (
 const Help = `Exit codes:
   0  done
   1  failed
-  2  wrong usage or invalid input; a file that you named cannot be read or written
+  2  wrong usage or invalid input; a named file cannot be read or written
   3  not found: no such module, workflow, run or call
   4  conflict with the current state
   5  the run did not complete

@@ -56,7 +56,7 @@ var DefaultMemory = Memory{-1}
 func (m *Memory) Set(text string) error {
 	err := m.Bytes.Set(text)
 	if err != nil {
-		err = fmt.Errorf("%w, or 0 for no limit", err)
+		err = fmt.Errorf("0 is unlimited; %w", err)
 	}
 	return err
 }
