@@ -32,10 +32,10 @@ func plan(self string, nodes []flawless.Node, owners []string) (giveUp, claim []
 		}
 		has[owner]++
 	}
-	share := target(self, takers, has, len(owners))
 	if len(takers) == 0 { // nobody could take them
 		return nil, nil
 	}
+	share := target(self, takers, has, len(owners))
 	if len(mine) > share {
 		return mine[share:], nil
 	}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -43,8 +42,5 @@ func (d *detector) observe(sent, returned time.Duration, nodes []flawless.Node) 
 		}
 	}
 	d.seen = now
-	return slices.Clip(dead)
+	return dead
 }
-
-// forget starts all over. It is called when the database may have gone back in time: what was read before says nothing.
-func (d *detector) forget() { d.seen = nil }

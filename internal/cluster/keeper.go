@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -65,11 +66,8 @@ func (k *Keeper) takeOver(ctx context.Context, n flawless.Node) bool {
 		gained = len(shards)
 		return shards, err
 	})
-	switch flawless.CodeOf(err) {
-	case flawless.Fenced: // it lives, or another node was faster
-		return false
-	}
-	if k.failed(ctx, "taking over from a node that has stopped", err) {
+	if errors.Is(err, flawless.Fenced) || // it lives, or another node was faster
+		k.failed(ctx, "taking over from a node that has stopped", err) {
 		return false
 	}
 	k.Log.Warn("took over from a node that has stopped", "node", n.Name, "id", n.ID, "shards", gained)

@@ -328,7 +328,7 @@ func TestFewReadsAreNoSilence(t *testing.T) {
 	see(46, 47, 0)
 	see(54, 60, 0) // at 45 it was alive
 	see(55, 60, 1)
-	d.forget()
+	d = detector{silence: 10}
 	see(70, 70, 0)
 	n[0].Dead = true
 	see(90, 90, 0)

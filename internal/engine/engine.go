@@ -42,7 +42,7 @@ type Options struct {
 	Space   store.Spacer // asked before new work is accepted; nil is unlimited
 	Log     *slog.Logger
 	Owner   string       // names this server in the leases
-	Claim   store.Claims // claims what the engine owns at first; nil claims everything, whoever has it
+	Claim   store.Claims // claims what the engine owns at first; nil claims everything, also from other owners
 	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
 	// engine writes nothing and begins no attempt.
 	Valid func() bool

@@ -78,9 +78,9 @@ type Options struct {
 //	evict       take its guest out of memory, and the run itself if nobody has acquired it
 //	quarantine  stop a run that cannot continue; acquiring it fails until it is seized and mended
 //
-// A run belongs to a shard, and the Registry accepts the runs of those shards that it owns (Own, until Abandon). Whoever holds
-// mu may rely on it: the runs in memory are of owned shards, though the work on a shard may be over (Lose) while its runs
-// are still there. Abandon returns when they are gone; only then may the shard be owned again.
+// A run belongs to a shard, and the Registry accepts the runs of those shards that it owns (Own, until Abandon). While mu
+// is held, the runs in memory are of owned shards, though the work on a shard may be over (Lose) while its runs are still
+// there. Abandon returns when they are gone; only then may the shard be owned again.
 //
 // Lock order: the lock of the Registry, the lock of a run, those of the components in Options.
 type Registry struct {

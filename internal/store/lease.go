@@ -137,7 +137,7 @@ func (s *Store) Claim(ctx context.Context, owner string, shards ...Shard) (*Leas
 // Claims claims shards for a lease, and returns those that it has got.
 type Claims func(ctx context.Context, s *Store, l *Lease) ([]Shard, error)
 
-// ByForce claims shards that the lease does not have, whoever owns them.
+// ByForce claims shards that the lease does not have, also from other owners.
 func ByForce(shards ...Shard) Claims {
 	return func(ctx context.Context, s *Store, l *Lease) ([]Shard, error) {
 		others := slices.DeleteFunc(slices.Clone(shards), l.Owns)

@@ -151,7 +151,7 @@ func TestLateStatementIsFenced(t *testing.T) {
 		if (err != nil) != (row.want == "-") || err != nil && flawless.CodeOf(err) != "" {
 			t.Errorf("%s: %v", row.name, err)
 		}
-		// Whoever reads now sees the outcome.
+		// Readers see the outcome from now on.
 		if got := value(t, db, key); got != row.want {
 			t.Errorf("%s: it is %q, want %q", row.name, got, row.want)
 		}

@@ -94,15 +94,11 @@ func (s *side) original(ctx context.Context) error {
 	if moved, _, err := store.TransferOf(ctx, s.KV); err != nil || moved != nil { // it was compared before it was marked
 		return err
 	}
-	st, err := store.Open(ctx, s.KV)
+	id, last, err := s.identity(ctx)
 	if err != nil {
 		return err
 	}
-	last, err := st.LastEpoch(ctx)
-	if err != nil {
-		return err
-	}
-	return workdir.Match(s.dir, mark, st.Identity(), last)
+	return workdir.Match(s.dir, mark, id, last)
 }
 
 // sign marks a directory as the original of its store, so that it can be started. After a crash before that, it counts as a
@@ -111,13 +107,19 @@ func (s *side) sign(ctx context.Context) error {
 	if s.dir == "" {
 		return nil
 	}
+	id, last, err := s.identity(ctx)
+	if err != nil {
+		return err
+	}
+	return workdir.Sign(s.dir, id, last, time.Now())
+}
+
+// identity returns what the mark of a directory says of the store in it: its identity, and the number of its starts.
+func (s *side) identity(ctx context.Context) (id flawless.Identity, starts uint64, err error) {
 	st, err := store.Open(ctx, s.KV)
 	if err != nil {
-		return err
+		return id, 0, err
 	}
-	last, err := st.LastEpoch(ctx)
-	if err != nil {
-		return err
-	}
-	return workdir.Sign(s.dir, st.Identity(), last, time.Now())
+	starts, err = st.LastEpoch(ctx)
+	return st.Identity(), starts, err
 }
