@@ -309,7 +309,8 @@ async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(
 #[flawless::workflow("confirm")]
 async fn confirm(url: String) -> Result<String, Error> {
     let ask = format!("{url}/asked");
-    let sent = http::post(format!("{url}/cutonce"));
+    // Where the engine repeats nothing, the confirmation is asked after a time-out.
+    let sent = http::post(format!("{url}/cutonce")).timeout(Duration::from_secs(3));
     let done = sent.send_confirmed(async |key| {
         let found = http::get(format!("{ask}?key={key}")).send().await?;
         Ok(if found.status == 404 {
