@@ -65,7 +65,7 @@ var allowed = []struct {
 	{"internal/replay", []string{"internal/core", "internal/effect", "internal/guest", "internal/redact", "internal/value"}},
 	{"internal/lifecycle", []string{"internal/task"}},
 	{"internal/live", []string{"internal/admit", "internal/clock", "internal/core", "internal/effect", "internal/guest", "internal/hub", "internal/library", "internal/lifecycle", "internal/policy", "internal/ratelimit", "internal/replay", "internal/residency", "internal/retention", "internal/statelock", "internal/store", "internal/task"}},
-	{"internal/engine", []string{"internal/admit", "internal/bundle", "internal/clock", "internal/core", "internal/effect", "internal/fork", "internal/guest", "internal/hub", "internal/library", "internal/lifecycle", "internal/live", "internal/policy", "internal/ratelimit", "internal/redact", "internal/replay", "internal/residency", "internal/retention", "internal/schedule", "internal/scrub", "internal/statelock", "internal/store", "internal/task", "internal/upgrade", "internal/value", "internal/vault"}},
+	{"internal/engine", []string{"internal/admit", "internal/bundle", "internal/clock", "internal/core", "internal/effect", "internal/fork", "internal/guest", "internal/hub", "internal/library", "internal/lifecycle", "internal/live", "internal/policy", "internal/ratelimit", "internal/redact", "internal/replay", "internal/residency", "internal/retention", "internal/schedule", "internal/scrub", "internal/statelock", "internal/store", "internal/store/codec", "internal/task", "internal/upgrade", "internal/value", "internal/vault"}},
 	{"internal/cargo", nil},
 	{"internal/gobuild", nil},
 	{"internal/gosdk", nil},

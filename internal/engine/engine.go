@@ -28,6 +28,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/task"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
@@ -46,6 +47,7 @@ type Options struct {
 	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
 	// engine writes nothing and begins no attempt.
 	Valid func() bool
+	Peers Peers         // the engines of the other servers; nil if there are none
 	Live  int           // maximum number of guests in memory; 0 leaves it to Memory
 	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
@@ -86,9 +88,11 @@ type Engine struct {
 	log       *slog.Logger
 	clockNow  func() time.Time
 	lease     *store.Lease
-	oneOfMany bool   // servers on one database
-	start     uint64 // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string // public URL of the server
+	peers     Peers
+	codec     codec.Codec // of requests between engines
+	oneOfMany bool        // servers on one database
+	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string      // public URL of the server
 	ownCode   bool
 	vault     *vault.Vault // nil keeps no secrets
 	mask      *redact.Mask
@@ -122,7 +126,14 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders)}
+		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers}
+	if e.peers == nil {
+		e.peers = alone{}
+	}
+	var err error
+	if e.codec, err = codec.New(); err != nil {
+		return nil, err
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -32,9 +32,7 @@ func (g *Registry) Own(shards ...store.Shard) {
 	}
 }
 
-func elsewhere(sh store.Shard) error {
-	return fmt.Errorf("another server owns shard %d, which it belongs to; send the request to that server: %w", sh, flawless.Elsewhere)
-}
+func elsewhere(sh store.Shard) error { return &store.ElsewhereError{Shard: sh} }
 
 // Life returns the lifecycle of the work on a shard, or flawless.Elsewhere if the Registry does not own it.
 func (g *Registry) Life(sh store.Shard) (*lifecycle.Lifecycle, error) {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"container/heap"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
@@ -225,3 +227,14 @@ func (h *shardHeads) Pop() any {
 	*h = old[:len(old)-1]
 	return last
 }
+
+// ElsewhereError says that another server owns a shard. It is a [flawless.Elsewhere].
+type ElsewhereError struct{ Shard Shard }
+
+// Error says which shard it is.
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("another server owns shard %d, which it belongs to; send the request to that server: %v", e.Shard, flawless.Elsewhere)
+}
+
+// Unwrap returns [flawless.Elsewhere].
+func (e *ElsewhereError) Unwrap() error { return flawless.Elsewhere }
