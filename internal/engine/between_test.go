@@ -29,7 +29,7 @@ type crew struct {
 }
 
 // newCrew opens n engines. place says who owns runs, by id, and states, by "state " and their name; the other shards are dealt
-// out.
+// out, or belong to the owner of "*".
 func newCrew(t *testing.T, kv store.KV, n int, place map[string]int) *crew {
 	t.Helper()
 	st, err := store.Open(t.Context(), kv)
@@ -39,9 +39,14 @@ func newCrew(t *testing.T, kv store.KV, n int, place map[string]int) *crew {
 	c := &crew{t: t, kv: kv, mesh: newMesh(st), owner: map[store.Shard]int{}}
 	for _, sh := range store.AllShards() {
 		c.owner[sh] = int(sh) % n
+		if at, one := place["*"]; one {
+			c.owner[sh] = at
+		}
 	}
 	for what, at := range place {
-		c.owner[shardOf(what)] = at
+		if what != "*" {
+			c.owner[shardOf(what)] = at
+		}
 	}
 	c.owner[store.ShardOfCaps] = 0
 	for at := range n {
@@ -194,6 +199,21 @@ func apart(t *testing.T, n int, a, b string, f func(t *testing.T, c *crew)) {
 				c := newCrew(t, mem.New(), n, map[string]int{a: 0, b: at})
 				defer c.kill()
 				f(t, c)
+			})
+		})
+	}
+}
+
+// hereAndElsewhere runs a test with an engine that owns a state, and with one that owns everything else.
+func hereAndElsewhere(t *testing.T, state string, f func(t *testing.T, e *Engine)) {
+	t.Helper()
+	for at, where := range []string{"here", "elsewhere"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(t *testing.T) {
+				c := newCrew(t, mem.New(), 2, map[string]int{"*": 0, "state " + state: at})
+				defer c.kill()
+				f(t, c.engines[0])
 			})
 		})
 	}
