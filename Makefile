@@ -1,4 +1,5 @@
 # make demo   watch a card being charged once while the server is killed
+# make demo-cluster  watch three nodes on one PostgreSQL being killed for a minute, and every card being charged once
 # make test   all tests; SHORT=1 crashes engines at fewer points
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
@@ -27,7 +28,7 @@ MODULES = sdk/go bench tools docs/site
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo test check api packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo demo-cluster test check api packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -40,6 +41,9 @@ setup:
 
 demo:
 	$(SETUP) $(GO) run ./demo
+
+demo-cluster:
+	$(SETUP) $(GO) run ./demo/cluster
 
 test:
 	$(SETUP) $(TEST) ./... && for d in $(MODULES); do (cd $$d && $(TEST) ./...) || exit 1; done
