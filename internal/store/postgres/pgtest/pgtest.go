@@ -175,7 +175,7 @@ func (s *Server) create(settings map[string]string) error {
 	}
 	statements = append(statements, fmt.Sprintf("CREATE DATABASE %s OWNER %s", Database, User), fmt.Sprintf("GRANT ALL ON DATABASE %s TO %s, %s", Database, WithPassword, OnlyTLS))
 	for _, statement := range statements {
-		if _, err := s.sql("postgres", statement); err != nil {
+		if _, err := s.Query("postgres", statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
@@ -251,7 +251,7 @@ func (s *Server) start() error {
 	}
 	s.process = p
 	for began := time.Now(); ; {
-		if _, err := s.sql("postgres", "SELECT 1"); err == nil {
+		if _, err := s.Query("postgres", "SELECT 1"); err == nil {
 			return nil
 		} else if time.Since(began) > time.Minute {
 			return fmt.Errorf("it does not accept connections: %w\n%s", err, s.Log())
@@ -282,6 +282,11 @@ const (
 // Stop stops the server with a signal.
 func (s *Server) Stop(t testing.TB, how syscall.Signal) {
 	t.Helper()
+	s.Signal(how)
+}
+
+// Signal is Stop outside of a test.
+func (s *Server) Signal(how syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop(how)
@@ -298,11 +303,19 @@ func (s *Server) stop(how syscall.Signal) {
 // StartAgain starts a server that was stopped.
 func (s *Server) StartAgain(t testing.TB) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.start(); err != nil {
+	if err := s.Again(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Again is StartAgain outside of a test. It does nothing if the server has not been stopped.
+func (s *Server) Again() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		return nil
+	}
+	return s.start()
 }
 
 // Close stops the server and removes its directory.
@@ -331,7 +344,7 @@ func (s *Server) Schema() string { return fmt.Sprintf("test_%d", s.schemas.Add(1
 // Exec executes SQL as [Super] in the database of the tests, and returns the values, one row a line.
 func (s *Server) Exec(t testing.TB, sql string) string {
 	t.Helper()
-	out, err := s.sql(Database, sql)
+	out, err := s.Query(Database, sql)
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
@@ -355,8 +368,8 @@ func (s *Server) Set(t testing.TB, name, value string) {
 	t.Fatalf("%s does not become %q", name, value)
 }
 
-// sql executes statements as [Super], and returns the values of the last one: a row a line, with | between its values.
-func (s *Server) sql(database, statements string) (string, error) {
+// Query executes statements as [Super], and returns the values of the last one: a row a line, with | between its values.
+func (s *Server) Query(database, statements string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := pgconn.Connect(ctx, fmt.Sprintf("host=%s port=%d user=%s database=%s sslmode=disable", s.Dir, s.port, Super, database))
@@ -428,7 +441,7 @@ func (s *Server) run(stdin, name string, args ...string) (string, error) {
 func (s *Server) WaitReady(t testing.TB) {
 	t.Helper()
 	for began := time.Now(); ; {
-		_, err := s.sql("postgres", "SELECT 1")
+		_, err := s.Query("postgres", "SELECT 1")
 		if err == nil {
 			return
 		}
