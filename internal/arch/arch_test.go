@@ -81,6 +81,7 @@ var allowed = []struct {
 	{"sdk/go/internal/abi", []string{"sdk/go/internal/wire"}},
 	{"sdk/go/internal/turn", []string{"sdk/go/internal/abi", "sdk/go/internal/wire"}},
 	{"internal/rehearsal", []string{"internal/clock", "internal/effect", "internal/engine", "internal/value", "internal/guest", "internal/store", "internal/store/mem"}},
+	{"internal/peer", []string{"internal/store"}},
 	{"internal/reply", []string{"internal/engine", "internal/value"}},
 	{"internal/listen", []string{"internal/errno", "internal/reply"}},
 	{"internal/server", []string{"internal/bundle", "internal/core", "internal/engine", "internal/errno", "internal/redact", "internal/replay", "internal/reply", "internal/schedule"}},
