@@ -191,16 +191,20 @@ func (e *Engine) ownsName(k store.Kind, name string) error {
 	return nil
 }
 
-// newID returns an id for a new run in a shard of the engine, so that the run can start here.
-func (e *Engine) newID() (id string, err error) {
+// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none.
+func (e *Engine) NewID() (id string) {
 	for range 100 * store.Shards {
 		id = flawless.NewRunID(e.clockNow())
-		if err = e.runs.Owns(id); !errors.Is(err, flawless.Elsewhere) {
-			return id, err
+		if e.runs.Owns(id) == nil {
+			break
 		}
 	}
-	return "", fmt.Errorf("starting a run: this server owns no shard; send the request to another one: %w", flawless.Elsewhere)
+	return id
 }
+
+// Owns returns nil if the engine owns the shard of a run and accepts work for it, else why not: flawless.Elsewhere if another
+// server owns it.
+func (e *Engine) Owns(run string) error { return e.runs.Owns(run) }
 
 // elsewhere turns the error of a write to a shard that was lost into flawless.Elsewhere.
 func elsewhere(err error) error {
