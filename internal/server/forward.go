@@ -261,7 +261,7 @@ func (f *forwarding) request(ctx context.Context, r *http.Request) *http.Request
 			out.Header[name] = values
 		}
 	}
-	if p := f.passage; p.body != nil {
+	if p := f.passage; len(p.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	}
 	if f.passage.made != "" {
