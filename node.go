@@ -14,4 +14,7 @@ type Node struct {
 	Dead bool `json:"dead,omitempty" cbor:"6,keyasint,omitempty"`
 	// Draining is set while it gives its shards away. It gets no others.
 	Draining bool `json:"draining,omitempty" cbor:"7,keyasint,omitempty"`
+	// Fingerprint is the SHA-256 of the certificate by which other nodes recognise it, and it them, in hexadecimal. It makes
+	// its key at its start and keeps it in memory, so the database has no secret: whoever can write it is trusted.
+	Fingerprint string `json:"fingerprint,omitempty" cbor:"8,keyasint,omitempty"`
 }

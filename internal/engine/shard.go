@@ -191,16 +191,25 @@ func (e *Engine) ownsName(k store.Kind, name string) error {
 	return nil
 }
 
-// newID returns an id for a new run in a shard of the engine, so that the run can start here.
-func (e *Engine) newID() (id string, err error) {
-	for range 100 * store.Shards {
-		id = flawless.NewRunID(e.clockNow())
-		if err = e.runs.Owns(id); !errors.Is(err, flawless.Elsewhere) {
-			return id, err
-		}
+// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none or very
+// few.
+func (e *Engine) NewID() string {
+	id := flawless.NewRunID(e.clockNow())
+	if len(e.lease.Owned()) == 0 {
+		return id
 	}
-	return "", fmt.Errorf("starting a run: this server owns no shard; send the request to another one: %w", flawless.Elsewhere)
+	for range 2 * store.Shards {
+		if life, err := e.runs.Life(store.ShardOf(id)); err == nil && !life.Over() && !life.Stopping() {
+			break
+		}
+		id = flawless.NewRunID(e.clockNow())
+	}
+	return id
 }
+
+// Owns returns nil if the engine owns the shard of a run and accepts work for it, else why not: flawless.Elsewhere if another
+// server owns it.
+func (e *Engine) Owns(run string) error { return e.runs.Owns(run) }
 
 // elsewhere turns the error of a write to a shard that was lost into flawless.Elsewhere.
 func elsewhere(err error) error {
