@@ -39,6 +39,11 @@ func (k *Keeper) See(ctx context.Context, v View) {
 			v.Living = slices.DeleteFunc(slices.Clone(v.Living), func(l flawless.Node) bool { return l.ID == n.ID })
 		}
 	}
+	for _, n := range v.Dead {
+		if err := k.Store.PutNode(ctx, &n, nil); !errors.Is(err, flawless.Fenced) { // else another node was faster
+			k.failed(ctx, "removing the row of a node that has stopped", err)
+		}
+	}
 	owners, err := k.Store.Owners(ctx)
 	if err != nil {
 		k.failed(ctx, "reading who owns which shard", err)

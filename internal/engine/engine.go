@@ -44,9 +44,9 @@ type Options struct {
 	Log     *slog.Logger
 	Owner   string       // names this server in the leases
 	Claim   store.Claims // claims what the engine owns at first; nil claims everything, also from other owners
-	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
-	// engine writes nothing and begins no attempt.
-	Valid func() bool
+	// Term says whether this server may act, as one of several on a database; nil is always. While it is not valid, the
+	// engine writes nothing and begins no attempt, and calls in flight go on.
+	Term  store.Term
 	Peers Peers         // the engines of the other servers; nil if there are none
 	Live  int           // maximum number of guests in memory; 0 leaves it to Memory
 	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
@@ -183,7 +183,7 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if claims == nil {
 		claims = store.ByForce(append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	e.lease, e.oneOfMany = store.NewLease(o.Owner, o.Valid), o.Valid != nil
+	e.lease, e.oneOfMany = store.NewLease(o.Owner, o.Term), o.Term != nil
 	if _, err := claims(ctx, e.store, e.lease); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
 	}

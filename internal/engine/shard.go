@@ -23,7 +23,7 @@ type moves struct {
 	lost   []store.Shard
 }
 
-// Shards returns the shards that the engine owns, in order.
+// Shards returns the shards that the engine owns, in order, also while it may not act.
 func (e *Engine) Shards() []store.Shard { return e.lease.Owned() }
 
 // Gain claims shards, and continues the runs, schedules and limits in them. It returns when they are accepted; active
@@ -68,7 +68,7 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 	e.limits.Load(limits)
 	e.runs.Own(ofRuns(shards)...)
 	for _, sh := range shards { // those that were lost before there was somebody to tell
-		if !e.lease.Owns(sh) {
+		if !e.lease.Has(sh) {
 			e.shardLost(sh)
 		}
 	}
@@ -94,7 +94,7 @@ func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
 	e.moves.Lock()
 	defer e.moves.Unlock()
 	e.abandonLost()
-	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Owns(sh) })
+	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Has(sh) })
 	if len(shards) == 0 {
 		return nil
 	}
