@@ -15,6 +15,9 @@ type Node struct {
 	// Draining is set when it is to give its shards away, by itself or by another node, which it sees at its next renewal.
 	// It gets no others until Draining is unset.
 	Draining bool `json:"draining,omitempty" cbor:"7,keyasint,omitempty"`
+	// Fingerprint is the SHA-256 of the certificate by which other nodes recognise it, and it them, in hexadecimal. It makes
+	// its key at its start and keeps it in memory, so the database has no secret: whoever can write it is trusted.
+	Fingerprint string `json:"fingerprint,omitempty" cbor:"8,keyasint,omitempty"`
 
 	// What it does, as of its last renewal.
 	Guests int     `json:"guests" cbor:"10,keyasint,omitempty"` // in memory

@@ -24,10 +24,12 @@ type Options struct {
 	Store   *store.Store // over connections that nothing else uses, so that renewals wait for nobody
 	Name    string
 	Address string
-	Keys    []string             // ids of the keys of its secrets
-	TTL     time.Duration        // 0 is DefaultTTL
-	Now     func() time.Duration // time since the machine started, sleep included; nil asks the system
-	Log     *slog.Logger
+	// Fingerprint is that of the certificate that this node shows to others, see package peer.
+	Fingerprint string
+	Keys        []string             // ids of the keys of its secrets
+	TTL         time.Duration        // 0 is DefaultTTL
+	Now         func() time.Duration // time since the machine started, sleep included; nil asks the system
+	Log         *slog.Logger
 	// Seen is called with what each renewal has seen, never twice at once. It may take long: renewals go on meanwhile, and
 	// what they see in between is skipped.
 	Seen func(ctx context.Context, v View)
@@ -73,7 +75,7 @@ func New(o Options) *Member {
 		o:        o,
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
-		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Keys: o.Keys},
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Keys: o.Keys},
 		detector: detector{silence: o.TTL + o.TTL/margin},
 		renewed:  make(chan struct{}),
 	}

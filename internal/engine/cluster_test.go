@@ -98,7 +98,7 @@ func join(t *testing.T, kv store.KV, name string, ttl time.Duration) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper := &cluster.Keeper{Store: st, Log: slog.New(slog.DiscardHandler), Grace: 10 * time.Second}
+	keeper := &cluster.Keeper{Store: st, Log: slog.New(slog.DiscardHandler)}
 	n.member = cluster.New(cluster.Options{Store: st, Name: name, TTL: ttl, Log: slog.New(slog.DiscardHandler), Seen: func(ctx context.Context, v cluster.View) { keeper.See(ctx, v) }})
 	if err := n.member.Join(t.Context()); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func join(t *testing.T, kv store.KV, name string, ttl time.Duration) *node {
 	claim := func(ctx context.Context, s *store.Store, l *store.Lease) ([]store.Shard, error) {
 		return s.ClaimFree(ctx, l, append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	n.Engine, err = reopen(t, n.wire, Options{Owner: n.member.Node().ID, Claim: claim, Term: n.member, Kinds: kinds})
+	n.Engine, err = reopen(t, n.wire, Options{Owner: n.member.Node().ID, Claim: claim, Valid: n.member.Valid, Await: n.member.Await, Kinds: kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +127,7 @@ func join(t *testing.T, kv store.KV, name string, ttl time.Duration) *node {
 	go func() {
 		defer close(n.served)
 		_ = n.member.Serve(n.up)
+		keeper.Wait()
 	}()
 	t.Cleanup(func() { n.leave(); <-n.served })
 	return n

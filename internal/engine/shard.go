@@ -17,7 +17,8 @@ import (
 // Each part of the engine forgets what belongs to a shard in a method Abandon, which returns when nothing is written for it
 // any more. So a shard that is gained again is read as the store has it, and nothing from before is left that could write.
 type moves struct {
-	sync.Mutex // held while shards are gained, released or abandoned
+	sync.Mutex                      // held while shards are gained, freed or abandoned
+	leaving    map[store.Shard]bool // those that Release waits for; guarded by the lock
 
 	noting sync.Mutex // guards lost
 	lost   []store.Shard
@@ -87,29 +88,61 @@ func ofRuns(shards []store.Shard) []store.Shard {
 }
 
 // Release gives shards up in order, so that another server can claim them: it begins nothing new in them, writes what is
-// being written, and waits until their calls in flight have ended. If ctx ends before that, Release returns its error; the
-// outcomes of the calls are unknown then, and the next owner finds that out. The shards are given up in any case; if that
-// cannot be written, the store still names this engine as their owner.
+// being written, and waits until their calls in flight have ended. Each shard is free as soon as it has none. If ctx ends
+// before that, Release returns its error; the outcomes of the calls are unknown then, and the next owner finds that out. The
+// shards are given up in any case; if that cannot be written, the store still names this engine as their owner. Shards that
+// another Release gives up are left to it.
 func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
-	e.moves.Lock()
-	defer e.moves.Unlock()
-	e.abandonLost()
-	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Has(sh) })
+	shards = e.leave(shards)
 	if len(shards) == 0 {
 		return nil
 	}
-	of := setOf(shards)
-	e.schedules.Abandon(of.schedule)
-	err := e.runs.Retire(ctx, ofRuns(shards)...)
-	e.abandon(shards)
-	if free := e.store.Free(context.WithoutCancel(ctx), e.lease, shards...); free != nil {
-		e.lease.Drop(shards...)
-		if !errors.Is(free, flawless.Fenced) { // else another server has them
-			return free
+	e.schedules.Abandon(setOf(shards).schedule)
+	var free error
+	err := e.runs.Retire(ctx, ofRuns(shards), func(quiet []store.Shard) {
+		free = errors.Join(free, e.free(context.WithoutCancel(ctx), quiet))
+	})
+	if slices.Contains(shards, store.ShardOfCaps) {
+		free = errors.Join(free, e.free(context.WithoutCancel(ctx), []store.Shard{store.ShardOfCaps}))
+	}
+	if free == nil && err != nil {
+		return fmt.Errorf("giving up shards: calls were still in flight: %w", err)
+	}
+	return free
+}
+
+// leave returns those of some shards that the engine has and does not give up yet, and notes that it does.
+func (e *Engine) leave(shards []store.Shard) (leaving []store.Shard) {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	e.abandonLost()
+	for _, sh := range shards {
+		if e.lease.Has(sh) && !e.moves.leaving[sh] {
+			e.moves.leaving[sh] = true
+			leaving = append(leaving, sh)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("giving up %d shards: calls were still in flight: %w", len(shards), err)
+	return leaving
+}
+
+// free gives up shards in which nothing is under way.
+func (e *Engine) free(ctx context.Context, shards []store.Shard) error {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	e.abandonLost()
+	e.abandon(shards)
+	for _, sh := range shards {
+		delete(e.moves.leaving, sh)
+	}
+	shards = slices.DeleteFunc(shards, func(sh store.Shard) bool { return !e.lease.Has(sh) })
+	if len(shards) == 0 {
+		return nil
+	}
+	if err := e.store.Free(ctx, e.lease, shards...); err != nil {
+		e.lease.Drop(shards...)
+		if !errors.Is(err, flawless.Fenced) { // else another server has them
+			return err
+		}
 	}
 	return nil
 }
@@ -191,16 +224,20 @@ func (e *Engine) ownsName(k store.Kind, name string) error {
 	return nil
 }
 
-// newID returns an id for a new run in a shard of the engine, so that the run can start here.
-func (e *Engine) newID() (id string, err error) {
+// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none.
+func (e *Engine) NewID() (id string) {
 	for range 100 * store.Shards {
 		id = flawless.NewRunID(e.clockNow())
-		if err = e.runs.Owns(id); !errors.Is(err, flawless.Elsewhere) {
-			return id, err
+		if e.runs.Owns(id) == nil {
+			break
 		}
 	}
-	return "", fmt.Errorf("starting a run: this server owns no shard; send the request to another one: %w", flawless.Elsewhere)
+	return id
 }
+
+// Owns returns nil if the engine owns the shard of a run and accepts work for it, else why not: flawless.Elsewhere if another
+// server owns it.
+func (e *Engine) Owns(run string) error { return e.runs.Owns(run) }
 
 // elsewhere turns the error of a write to a shard that was lost into flawless.Elsewhere.
 func elsewhere(err error) error {

@@ -57,11 +57,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 // memory.
 func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
-		id, err := e.newID()
-		if err != nil {
-			return nil, err
-		}
-		o.ID = id
+		o.ID = e.NewID()
 	} else if err := o.checkID(); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type Problem struct {
 	Errors []Fault       `json:"errors,omitempty" doc:"the invalid parts of the request"`
 	// Settled is the earlier settlement of the promise.
 	Settled *engine.Settlement `json:"settled,omitempty" doc:"the value or error that the promise was settled with before"`
+
+	shard *string // see ShardHeader
 }
 
 // Error returns the detail.
@@ -104,7 +106,7 @@ func From(err error) error {
 		status = 499 // the client has disconnected
 	}
 	p := New(status, code, err.Error())
-	p.Errors, p.Settled = faults, settled
+	p.Errors, p.Settled, p.shard = faults, settled, shardOf(err)
 	return p
 }
 
@@ -133,6 +135,7 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 		}
 	}
 	w.Header().Set("Content-Type", kind)
+	p.SetHeaders(w.Header().Set)
 	w.WriteHeader(p.Status)
 	_ = WriteJSON(w, v)
 }

@@ -47,7 +47,7 @@ func TestRequestsAfterStoreFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Space: kv})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Space: kv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestRequestsAfterStoreFailure(t *testing.T) {
 		e.Kill()
 		_ = rt.Close(context.Background())
 	})
-	web := httptest.NewServer(Handler(t.Context(), e, slog.New(slog.DiscardHandler)))
+	web := httptest.NewServer(handlerFor(t.Context(), t, e, slog.New(slog.DiscardHandler)))
 	t.Cleanup(web.Close)
 	kv.failed.Store(true)
 	<-e.Broken()

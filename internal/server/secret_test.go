@@ -35,11 +35,11 @@ func TestRejectedSecretIsNotQuoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: v, Log: logger})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: v, Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(Handler(t.Context(), e, logger))
+	web := httptest.NewServer(handlerFor(t.Context(), t, e, logger))
 	for name, row := range map[string]struct {
 		path, body string
 		status     int

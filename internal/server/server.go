@@ -31,6 +31,9 @@ type api struct {
 	lend   func([]byte) io.Reader
 	budget *budget
 
+	inner   http.Handler // all operations
+	cluster *Cluster     // nil if there is no other server
+
 	lastAlpha atomic.Int64 // last id generated for a run of the alpha's API
 }
 
@@ -66,7 +69,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	}
 	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: newBudget()}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.checkContentType, a.checkQuery, a.takeBody)
+	a.huma.UseMiddleware(noteOperation, a.checkContentType, a.checkQuery, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -86,7 +89,8 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.beta(mux)
 	mux.HandleFunc("GET /{$}", welcome)
 	mux.Handle("GET /metrics", metricsHandler(e, log))
-	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, validURL(orNotFound(mux)))))
+	a.inner = validURL(orNotFound(mux))
+	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, a.inner)))
 }
 
 // operation returns the description of an operation under /api/v1.

@@ -320,7 +320,8 @@ func (s *Store) underAny(ctx context.Context, l *Lease, build func(d *draft) err
 	for {
 		sh, ok := l.any()
 		if !ok {
-			return fmt.Errorf("%s does not own any shard: %w", l.owner, flawless.Fenced)
+			// Another server that owns some can do it, such as the one that has this shard.
+			return fmt.Errorf("%s does not own any shard: %w: %w", l.owner, flawless.Fenced, &ElsewhereError{ShardOfCaps})
 		}
 		err := s.under(ctx, l, sh, build)
 		if !errors.Is(err, flawless.Fenced) {

@@ -49,6 +49,21 @@ func (s *Store) Owners(ctx context.Context) (owners [Shards + 1]string, err erro
 	return owners, err
 }
 
+// Holder is the owner of a shard: the id of a node, or "" if nobody owns it. Epoch grows whenever the owner changes.
+type Holder struct {
+	Node  string
+	Epoch uint64
+}
+
+// Holders returns the owner of each shard, and the epoch at which it has it. The last one is that of [ShardOfCaps].
+func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err error) {
+	rows, err := s.leaseRows(ctx)
+	for sh, row := range rows {
+		holders[sh] = Holder{row.owner, row.epoch}
+	}
+	return holders, err
+}
+
 // TakeOver claims all shards of a node that has stopped, for a lease, and marks the node as dead, in one write. It returns
 // the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
 // node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
