@@ -44,12 +44,16 @@ type Options struct {
 	Log     *slog.Logger
 	Owner   string       // names this server in the leases
 	Claim   store.Claims // claims what the engine owns at first; nil claims everything, also from other owners
-	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
-	// engine writes nothing and begins no attempt.
+	// Valid reports whether this server may act, as one of several on a database; nil is always. While it returns false, the
+	// engine writes nothing and begins no attempt, and calls in flight go on.
 	Valid func() bool
-	Peers Peers         // the engines of the other servers; nil if there are none
-	Live  int           // maximum number of guests in memory; 0 leaves it to Memory
-	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
+	// Await waits until Valid returns true again. It returns an error when ctx ends, or when that can never be, and the engine
+	// then loses all shards. nil is never.
+	Await   func(ctx context.Context) error
+	Cluster Cluster       // the servers on the database; nil if there are no others
+	Peers   Peers         // the engines of the other servers; nil if there are none
+	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
+	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
 	// itself: a long computation must not lose a known outcome. 0 is 2 ms.
 	Patience time.Duration
@@ -91,6 +95,7 @@ type Engine struct {
 	peers     Peers
 	codec     codec.Codec // of requests between engines
 	oneOfMany bool        // servers on one database
+	cluster   Cluster     // nil if there are no others
 	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
 	url       string      // public URL of the server
 	ownCode   bool
@@ -126,7 +131,8 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers}
+		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster}
+	e.moves.leaving = map[store.Shard]bool{}
 	if e.peers == nil {
 		e.peers = alone{}
 	}
@@ -183,7 +189,9 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if claims == nil {
 		claims = store.ByForce(append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	e.lease, e.oneOfMany = store.NewLease(o.Owner, o.Valid), o.Valid != nil
+	if e.lease = store.NewLease(o.Owner, nil); o.Valid != nil {
+		e.lease, e.oneOfMany = store.NewLease(o.Owner, term{o.Valid, o.Await}), true
+	}
 	if _, err := claims(ctx, e.store, e.lease); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
 	}

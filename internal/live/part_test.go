@@ -124,7 +124,7 @@ func TestRetireWaitsForCalls(t *testing.T) {
 		sh := store.ShardOf("a")
 		ctx, cancel := context.WithCancel(t.Context())
 		retired := make(chan error, 1)
-		go func() { retired <- h.Retire(ctx, sh) }()
+		go func() { retired <- h.Retire(ctx, []store.Shard{sh}, func([]store.Shard) {}) }()
 		<-r.part.life.Turns.Done()
 		if err := h.Owns("a"); !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("a shard that is given up accepts work: %v", err)
