@@ -41,6 +41,7 @@ var allowed = []struct {
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
 	{"internal/store/transfer", []string{"internal/store", "internal/store/codec"}},
 	{"internal/redact", nil},
+	{"internal/ring", nil},
 	{"internal/bundle", []string{"internal/redact", "internal/store", "internal/store/codec"}},
 	{"internal/cron", nil},
 	{"internal/workdir", []string{"internal/errno"}},
