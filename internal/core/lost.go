@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -66,6 +67,11 @@ func GoneEntries(id, module, workflow string, calls []Lost, why string, now int6
 		start.Parent = strings.TrimSuffix(parent, ".")
 		_, _ = fmt.Sscan(id[len(parent):], &start.Call)
 	}
+	if name, at, ok := strings.Cut(id, "@"); ok {
+		if _, err := time.Parse(time.RFC3339, at); err == nil { // as flawless.ScheduledID makes it
+			start.Schedule = name
+		}
+	}
 	s := NewState(id, nil)
 	out := StartEntries(start, nil)
 	s.Step(out[0])
@@ -102,9 +108,11 @@ func (s *State) decideLost(c *OpenCall, d flawless.Decision, now int64) ([]flawl
 	return append(out, flawless.Entry{At: at, End: end}), nil
 }
 
-// IsForgotten reports whether the run is gone, and nothing of it took effect: it is as if it had never been.
-func (s *State) IsForgotten() bool {
-	return s.IsGone() && s.status == flawless.Terminated && s.failure != nil && s.failure.Kind == lostKind.Name
+// Forgets reports whether the entries of a decision end a run of which nothing is left and nothing took effect: it is as if
+// it had never been.
+func (s *State) Forgets(entries []flawless.Entry) bool {
+	last := len(entries) - 1
+	return s.IsGone() && last >= 0 && entries[last].End != nil && entries[last].End.Status == flawless.Terminated
 }
 
 // stepDecisionLost applies a decision about a lost call.

@@ -229,11 +229,14 @@ func (r *Ring) Continue(numbers []int64) {
 	r.exact = true
 }
 
-// Epoch returns the highest epoch that was noted, after noting one more.
+// Epoch notes an epoch, and returns the highest one that was noted.
 func (r *Ring) Epoch(seen uint64) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed && int64(seen) > r.number(atEpoch) {
+	if r.closed {
+		return 0
+	}
+	if int64(seen) > r.number(atEpoch) {
 		r.set(atEpoch, int64(seen))
 	}
 	return uint64(r.number(atEpoch))
@@ -353,6 +356,9 @@ func (r *Ring) consistent() bool {
 func (r *Ring) After(left []int64) (calls []Entry, all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil, false
+	}
 	last := func(lane int) int64 {
 		if lane < len(left) {
 			return left[lane]

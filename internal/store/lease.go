@@ -94,8 +94,8 @@ func (l *Lease) row(sh Shard) *leaseRow {
 	return l.rows[sh].Load()
 }
 
-// lapse loses all shards if the owner may not act any more.
-func (l *Lease) lapse() {
+// Lapse loses all shards if the owner may not act any more, as the next write would find out.
+func (l *Lease) Lapse() {
 	if l.valid == nil || l.valid() {
 		return
 	}
@@ -283,7 +283,7 @@ func (s *Store) under(ctx context.Context, l *Lease, sh Shard, build func(d *dra
 func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) (at Position, err error) {
 	row := l.row(sh)
 	if row == nil {
-		l.lapse()
+		l.Lapse()
 		return at, fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()
