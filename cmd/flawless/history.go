@@ -26,38 +26,11 @@ before somebody has accepted the history.`,
 			if err != nil || a.json {
 				return orPrint(a, err, h)
 			}
-			a.showHistory(h)
+			render.History(a.out, h)
 			return nil
 		})}
 	c.AddCommand(a.historyAcceptCommand())
 	return c
-}
-
-// showHistory prints what is known.
-func (a *app) showHistory(h flawless.History) {
-	switch {
-	case h.Open:
-		fmt.Fprintf(a.out, "in question since %s\n", render.Time(h.Since))
-	case h.Accepted != nil:
-		fmt.Fprintf(a.out, "not in question; accepted %s", render.Time(*h.Accepted))
-		if h.Who != "" {
-			fmt.Fprintf(a.out, " by %s", h.Who)
-		}
-		if h.Note != "" {
-			fmt.Fprintf(a.out, ": %s", h.Note)
-		}
-		fmt.Fprintln(a.out)
-		return
-	default:
-		fmt.Fprintln(a.out, "not in question")
-		return
-	}
-	for _, why := range h.Reasons {
-		fmt.Fprintf(a.out, "  %s\n", why)
-	}
-	fmt.Fprintf(a.out, "%s held: flawless workflow list --status paused\n", render.Count(h.Held, "run"))
-	fmt.Fprintf(a.out, "%s known to have made calls that the database lost: flawless workflow list --status unresolved\n", render.Count(h.Known, "run"))
-	fmt.Fprintln(a.out, "Find out which calls the outside has received, and resolve or end the runs that must\nnot make them again. Then: flawless history accept --yes")
 }
 
 func (a *app) historyAcceptCommand() *cobra.Command {
@@ -73,7 +46,7 @@ known.`,
 				if err != nil {
 					return err
 				}
-				a.showHistory(h)
+				render.History(a.out, h)
 				return fmt.Errorf("nothing was accepted: repeat the command with --yes: %w", flawless.Invalid)
 			}
 			h, err := cl.AcceptHistory(c.Context(), who(), note)

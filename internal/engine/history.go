@@ -42,7 +42,7 @@ func (e *Engine) settleHistory(ctx context.Context) error {
 		return err
 	}
 	for _, l := range losses {
-		if err := e.settle(ctx, l); err != nil {
+		if err := e.settleLoss(ctx, l); err != nil {
 			return fmt.Errorf("settling that the database lost writes (%s): %w", l.Why, err)
 		}
 	}
@@ -52,8 +52,8 @@ func (e *Engine) settleHistory(ctx context.Context) error {
 	return nil
 }
 
-// settle settles one loss.
-func (e *Engine) settle(ctx context.Context, l store.Loss) error {
+// settleLoss settles one loss.
+func (e *Engine) settleLoss(ctx context.Context, l store.Loss) error {
 	var calls []ring.Entry
 	all := false
 	if l.Own && e.ring != nil && l.Left != nil {
@@ -159,7 +159,7 @@ func (e *Engine) holdQuestioned(ctx context.Context) error {
 	return e.putHistory(ctx, h)
 }
 
-// checkNewID refuses an id that a caller has chosen while the history is in question: a run with it may have been lost.
+// checkHistory refuses an id that a caller has chosen while the history is in question: a run with it may have been lost.
 func (e *Engine) checkHistory(id string) error {
 	if h := e.history.Load(); h != nil && h.Open {
 		return fmt.Errorf("starting run %s: the database may have lost acknowledged writes, and with them a run with this id; no run with an id of its caller's starts until somebody accepts the history (flawless history accept): %w", id, flawless.Conflict)
@@ -217,8 +217,8 @@ func (e *Engine) resumeAccepted(ctx context.Context, id string, p flawless.Pause
 	return err
 }
 
-// forget removes a run that the database has lost, once a person has decided that none of its calls took effect.
-func (e *Engine) forget(ctx context.Context, id string) error {
+// removeLost removes a run that the database has lost, once a person has decided that none of its calls took effect.
+func (e *Engine) removeLost(ctx context.Context, id string) error {
 	err := e.store.Remove(ctx, e.lease, id, false)
 	if errors.Is(err, flawless.NotFound) {
 		return nil

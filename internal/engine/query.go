@@ -86,7 +86,7 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 		return entries, err
 	})
 	if err == nil && forgotten {
-		err = e.forget(ctx, id)
+		err = e.removeLost(ctx, id)
 	}
 	return r, err
 }
