@@ -7,10 +7,13 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -24,6 +27,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/retention"
+	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
@@ -62,6 +66,7 @@ type Options struct {
 	Freezing Freezing
 	Memory   int64        // maximum memory of the process in bytes; 0 is half of what it may use, a negative value is unlimited
 	URL      string       // public URL of the server; part of the URL of a promise
+	Ring     *ring.Ring   // remembers calls, for a database that loses writes; nil is none
 	Vault    *vault.Vault // keeps secrets; nil keeps none
 	Hide     []string     // what else is hidden, see redact.NewMask
 	// RetryFor is how long failed calls are retried, unless a module, a host or the call sets another time; nil is
@@ -105,6 +110,10 @@ type Engine struct {
 	seed      func(run string) []byte
 	standing  int // number of goroutines of an idle engine
 
+	ring      *ring.Ring                       // nil is none
+	history   atomic.Pointer[flawless.History] // as stored
+	accepting sync.Mutex                       // held while the history is accepted
+
 	moves     moves                // changes of which shards it owns
 	life      *lifecycle.Lifecycle // which work is still done
 	tasks     task.Tasks           // all goroutines
@@ -131,7 +140,7 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster}
+		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster, ring: o.Ring}
 	e.moves.leaving = map[store.Shard]bool{}
 	if e.peers == nil {
 		e.peers = alone{}
@@ -168,6 +177,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
+	if err := e.settleHistory(ctx); err != nil {
+		e.Kill()
+		return nil, err
+	}
 	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
@@ -192,10 +205,16 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if e.lease = store.NewLease(o.Owner, nil); o.Valid != nil {
 		e.lease, e.oneOfMany = store.NewLease(o.Owner, term{o.Valid, o.Await}), true
 	}
+	if e.ring != nil {
+		e.store.ClaimAbove(e.ring.Epoch(0))
+	}
 	if _, err := claims(ctx, e.store, e.lease); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
 	}
 	e.start = e.lease.LastEpoch()
+	if e.ring != nil {
+		e.ring.Epoch(e.start)
+	}
 	if e.vault != nil {
 		if err := e.vault.Own(ctx, e.lease); err != nil {
 			return fmt.Errorf("taking over the secrets: %w", err)
@@ -238,7 +257,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends.graph = &e.graph
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
-		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph,
+		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.runs.Resting, e.tellDeadlock
 	return nil

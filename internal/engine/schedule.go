@@ -63,4 +63,9 @@ func (st *starter) Known(ctx context.Context, id string) bool {
 	return err == nil
 }
 
-func (st *starter) Accepts() error { return st.life.Accept() }
+func (st *starter) Accepts() error {
+	if err := st.life.Accept(); err != nil {
+		return err
+	}
+	return (*Engine)(st).checkHistory("of a schedule")
+}

@@ -111,7 +111,10 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 // beginChild begins a child, in the order in which its parent spawns, so that a message to it finds it. It returns nil if
 // the child exists.
 func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
-	if _, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
+	if h, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
+		if err == nil && h.Run.Digest == "" && !h.Run.Status.Ended() { // the database has lost it, and the id may become free
+			err = fmt.Errorf("somebody has to decide about the calls of the lost run %s first: %w", o.ID, flawless.Elsewhere)
+		}
 		return nil, err
 	}
 	err = e.life.WhenSpace(func() (err error) {

@@ -60,6 +60,8 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 		o.ID = e.NewID()
 	} else if err := o.checkID(); err != nil {
 		return nil, err
+	} else if err := e.checkHistory(o.ID); err != nil && o.parent == "" {
+		return nil, err
 	}
 	if len(o.Input) == 0 {
 		o.Input = json.RawMessage("null")
@@ -174,6 +176,8 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 		return r, false, err
 	}
 	switch {
+	case s.Lost && !r.Status.Ended():
+		return r, false, fmt.Errorf("starting %s/%s: the database lost a run with the id %s that has made calls; decide about them first (flawless workflow resolve): %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	case s.Module != o.Module || s.Workflow != o.Workflow:
 		return r, false, fmt.Errorf("starting %s/%s: the id %s belongs to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, s.Module, s.Workflow, flawless.Conflict)
 	case !value.SameJSON(s.Input, o.Input):

@@ -121,7 +121,7 @@ func (r *Run) flush() {
 // write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
 // retained, and leaves it to the caller. The run stays in memory until everything that follows from the write has started:
 // otherwise a second Run, loaded from the log, would treat attempts about to begin as lost.
-func (r *Run) write(keep bool) (kept *core.Attempt) {
+func (r *Run) write(keep bool) (kept *begun) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
@@ -158,7 +158,11 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
 
-	err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+	var at store.Position
+	err := r.part.life.WhenSpace(func() (err error) {
+		at, err = g.o.Store.WriteAt(context.Background(), g.o.Lease, w)
+		return err
+	})
 
 	// No other write begins, and the run stays in memory, until all consequences of this write have started and are
 	// published. So they happen in the order of the records.
@@ -188,7 +192,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		r.notWritten(w.New, err)
 		return nil
 	}
-	return r.follow(batch, &w, summary, cut, keep)
+	return r.follow(batch, &w, at, summary, cut, keep)
 }
 
 // notWritten handles a run whose write failed.
@@ -215,7 +219,7 @@ func (r *Run) notWritten(created bool, err error) {
 }
 
 // follow carries out the consequences of a durable write. See write for keep and the result.
-func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut, keep bool) (kept *core.Attempt) {
+func (r *Run) follow(batch []pending, w *store.Write, at store.Position, summary flawless.Run, cut, keep bool) (kept *begun) {
 	g := r.reg
 	for _, p := range batch {
 		for _, q := range p.queued {
@@ -226,10 +230,10 @@ func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut,
 		for _, t := range p.attempts {
 			if keep && kept == nil {
 				r.Retain()
-				kept = &t
+				kept = &begun{t, at}
 				continue
 			}
-			r.startAttempt(t)
+			r.startAttempt(begun{t, at})
 		}
 	}
 	r.endWithdrawn(batch)

@@ -80,6 +80,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.states()
 	a.secrets()
 	a.limits()
+	a.history()
 	a.hosts()
 	a.settings()
 	a.schedules()

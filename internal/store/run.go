@@ -39,15 +39,21 @@ type Write struct {
 // exceeds the limits of the format, and [flawless.Full] if there is no space; nothing has changed then. A crash in the
 // middle leaves all of w or nothing.
 func (s *Store) Write(ctx context.Context, l *Lease, w Write) error {
+	_, err := s.WriteAt(ctx, l, w)
+	return err
+}
+
+// WriteAt is Write that returns the position of the write in the history of the database, if that is [Numbered].
+func (s *Store) WriteAt(ctx context.Context, l *Lease, w Write) (at Position, err error) {
 	sh := ShardOf(w.ID)
-	err := s.under(ctx, l, sh, func(d *draft) error { return s.draftWrite(d, sh, &w) })
+	at, err = s.underAt(ctx, l, sh, func(d *draft) error { return s.draftWrite(d, sh, &w) })
 	if w.New && errors.Is(err, flawless.Conflict) {
 		err = fmt.Errorf("a run with this id already exists: %w", flawless.Conflict)
 	}
 	if err != nil {
-		return fmt.Errorf("writing run %s: %w", w.ID, err)
+		return at, fmt.Errorf("writing run %s: %w", w.ID, err)
 	}
-	return nil
+	return at, nil
 }
 
 func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {

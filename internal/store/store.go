@@ -26,6 +26,7 @@ type Store struct {
 	drafts sync.Pool // of *draft
 
 	identity atomic.Pointer[flawless.Identity]
+	floor    atomic.Uint64 // see ClaimAbove
 }
 
 // Spacer is a [KV] that monitors the space that is left.

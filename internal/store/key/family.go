@@ -36,6 +36,7 @@ import "slices"
 //	D         D shard id                      nothing: the log of the run is being removed
 //	T         T                               this database was copied to another one, or is a copy, see store.Transfer
 //	R         R                               key for the hashes of masked values
+//	Q history Q                               whether the logs have every call that was made
 //	Z check   Z                               result of the last check of the store, JSON
 //
 //	shard     one byte: see ShardOf and ShardOfName
@@ -78,13 +79,14 @@ const (
 	Transfer   Family = 'T'
 	Mask       Family = 'R'
 	Check      Family = 'Z'
+	History    Family = 'Q'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History,
 	}
 )
 

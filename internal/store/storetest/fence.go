@@ -60,14 +60,21 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			_, _, err := s.AddModule(ctx, l, flawless.Module{Name: "m", Digest: "d2"}, []byte("2"))
 			return err
 		}},
+		{"WriteAt", func(ctx context.Context, l *store.Lease) error {
+			_, err := s.WriteAt(ctx, l, store.Write{ID: "open", Seq: 7, Entries: entries(1)})
+			return err
+		}},
+		{"PutHistory", func(ctx context.Context, l *store.Lease) error {
+			return s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true})
+		}},
 		{"KeepBinary", func(ctx context.Context, l *store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
 		{"RemoveModule", func(ctx context.Context, l *store.Lease) error { return s.RemoveModule(ctx, l, "m", 1) }},
 	}
 }
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limits", "Log", "LogPage", "Module", "Modules",
-	"ModulesWithRuns", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "TakeOver", "Timers"}
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Head", "History", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
+	"ModulesWithRuns", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {

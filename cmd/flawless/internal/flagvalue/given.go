@@ -1,4 +1,4 @@
-package main
+package flagvalue
 
 import (
 	"errors"
@@ -6,18 +6,17 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty lists the flags for which an empty value has a meaning: no note.
-var mayBeEmpty = []string{"note"}
+// MayBeEmpty lists the flags for which an empty value has a meaning: no note.
+var MayBeEmpty = []string{"note"}
 
-// checkFlags rejects flags that are given but empty, such as --id "$ORDER" if the variable is not set. If they
+// CheckGiven rejects flags that are given but empty, such as --id "$ORDER" if the variable is not set. If they
 // counted as not given, a retry would start a second run, or a command would go to another server.
-func checkFlags(c *cobra.Command) (err error) {
-	c.Flags().Visit(func(f *pflag.Flag) {
-		if err != nil || slices.Contains(mayBeEmpty, f.Name) {
+func CheckGiven(given *pflag.FlagSet) (err error) {
+	given.Visit(func(f *pflag.Flag) {
+		if err != nil || slices.Contains(MayBeEmpty, f.Name) {
 			return
 		}
 		empty := f.Value.Type() == "string" && f.Value.String() == ""
@@ -36,8 +35,8 @@ func emptyFlag(f *pflag.Flag) error {
 	return fmt.Errorf("--%s is empty; give it a value or omit it (is a shell variable unset?)", f.Name)
 }
 
-// flagError words an error about a flag's value. The flag package quotes the errors of Go's parsers.
-func flagError(err error) error {
+// Explain words an error about a flag's value. The flag package quotes the errors of Go's parsers.
+func Explain(err error) error {
 	unknown := new(pflag.NotExistError)
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
 		return fmt.Errorf("there is no option -%s; if it begins an argument, put -- before the arguments", unknown.GetSpecifiedName())
@@ -51,7 +50,7 @@ func flagError(err error) error {
 	switch {
 	case value == "":
 		return emptyFlag(f)
-	case want == "": // package flagvalue has worded it
+	case want == "": // a type of this package has worded it
 		return fmt.Errorf("--%s: %w", f.Name, wrong.Unwrap())
 	case errors.Is(err, strconv.ErrRange):
 		want = "a smaller number"
