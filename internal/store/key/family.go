@@ -37,6 +37,8 @@ import "slices"
 //	T         T                               this database was copied to another one, or is a copy, see store.Transfer
 //	R         R                               key for the hashes of masked values
 //	Z check   Z                               result of the last check of the store, JSON
+//	N change  N family                        a number, another one after each change in a family; for v also
+//	                                          which modules are being removed
 //
 //	shard     one byte: see ShardOf and ShardOfName
 //	:2, :8    big-endian unsigned; times are Unix nanoseconds with the sign bit inverted
@@ -78,13 +80,14 @@ const (
 	Transfer   Family = 'T'
 	Mask       Family = 'R'
 	Check      Family = 'Z'
+	Change     Family = 'N'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, Change,
 	}
 )
 
