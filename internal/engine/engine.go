@@ -99,7 +99,8 @@ type Engine struct {
 	lease     *store.Lease
 	peers     Peers
 	codec     codec.Codec // of requests between engines
-	oneOfMany bool        // servers on one database
+	oneOfMany bool        // servers on one database: it goes on without any shard
+	shared    bool        // other servers may change what belongs to no shard
 	cluster   Cluster     // nil if there are no others
 	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
 	url       string      // public URL of the server
@@ -115,6 +116,7 @@ type Engine struct {
 	accepting sync.Mutex                       // held while the history is accepted
 
 	moves     moves                // changes of which shards it owns
+	refreshed refreshed            // what it has read of what any server may change
 	life      *lifecycle.Lifecycle // which work is still done
 	tasks     task.Tasks           // all goroutines
 	runs      *live.Registry       // the open runs in memory
@@ -205,6 +207,7 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if e.lease = store.NewLease(o.Owner, nil); o.Valid != nil {
 		e.lease, e.oneOfMany = store.NewLease(o.Owner, term{o.Valid, o.Await}), true
 	}
+	e.shared = o.Valid != nil || o.Peers != nil
 	if e.ring != nil {
 		e.store.ClaimAbove(e.ring.Epoch(0))
 	}
@@ -234,7 +237,7 @@ const dueLimit = 10 * time.Millisecond
 // build creates the components, each after those that it uses, and loads their data from the store.
 func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.life = lifecycle.New(o.Space, e.log)
-	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Guest: e.guest, Context: e.life.Turns, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
+	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Shared: e.shared, Guest: e.guest, Context: e.life.Turns, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
 	for _, m := range o.Loaded {
 		e.library.Preload(m)
 	}

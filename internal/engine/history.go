@@ -109,7 +109,7 @@ func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err 
 
 // createGone creates a run that the database does not have any more, so that its id is taken.
 func (e *Engine) createGone(ctx context.Context, id string, c ring.Entry, calls []core.Lost) error {
-	r, err := e.runs.Create(id, core.GoneEntries(id, c.Module, c.Workflow, calls, lostWrites+", and the run itself is lost", e.now()))
+	r, err := e.runs.Create(id, nil, core.GoneEntries(id, c.Module, c.Workflow, calls, lostWrites+", and the run itself is lost", e.now()))
 	if err != nil || r == nil {
 		return err
 	}

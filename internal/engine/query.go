@@ -20,7 +20,11 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	return e.runs.Summary(ctx, id)
+	r, err := e.runs.Summary(ctx, id)
+	if errors.Is(err, store.ErrStale) {
+		return flawless.Run{}, fmt.Errorf("there is no run %s yet: %w", id, flawless.NotFound)
+	}
+	return r, err
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.

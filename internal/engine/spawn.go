@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // resolveID maps an id used by a guest to the run it denotes. A fork's guest may still use ids from its origin: the id of
@@ -126,10 +127,21 @@ func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
 
 // awaitStart returns a child when it is durable.
 func (e *Engine) awaitStart(r, begun *live.Run, o Start) (child flawless.Run, err error) {
-	if begun == nil {
-		child, err = e.Run(e.life.Calls, o.ID)
-	} else {
-		child, _, err = e.accepted(e.life.Calls, begun, o)
+	for {
+		if begun == nil {
+			child, err = e.runs.Summary(e.life.Calls, o.ID)
+		} else {
+			child, _, err = e.accepted(e.life.Calls, begun, o)
+		}
+		if !errors.Is(err, store.ErrStale) {
+			break
+		}
+		if err = e.stale(e.life.Calls, o.ID); err == nil {
+			begun, err = e.beginChild(&o)
+		}
+		if err != nil {
+			return child, err
+		}
 	}
 	if err == nil && child.Parent != r.ID() {
 		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.ID(), flawless.Conflict)

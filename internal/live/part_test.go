@@ -86,7 +86,7 @@ func TestShardOwnership(t *testing.T) {
 	if run, guest := h.InMemory("a"); run || guest || h.OwnsAll() {
 		t.Errorf("it is in memory: %v, its guest: %v", run, guest)
 	}
-	_, created := h.Create("a", nil)
+	_, created := h.Create("a", nil, nil)
 	for what, err := range map[string]error{"creating": created, "owning": h.Owns("a")} {
 		if !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("%s a run of an abandoned shard: %v", what, err)

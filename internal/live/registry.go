@@ -124,8 +124,9 @@ func (g *Registry) add(sh store.Shard, id string) *Run {
 }
 
 // Create makes a run from its first entries and acquires it. The run is not durable yet: see [Run.Accepted]. Acquire waits
-// until it is. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
-func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
+// until it is. Its first write expects the catalog with which its code was chosen, and fails with store.ErrStale if that has
+// changed. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
+func (g *Registry) Create(id string, c *store.Catalog, entries []flawless.Entry) (*Run, error) {
 	if err := g.Owns(id); err != nil {
 		return nil, err
 	}
@@ -142,6 +143,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.catalog = c
 	for _, x := range entries {
 		r.append(x)
 	}
@@ -150,7 +152,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 }
 
 // Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
-// another run with its id.
+// another run with its id, and store.ErrStale with it if it has none, but the catalog has changed.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	summary, err := r.Durable(ctx)
 	r.Release()

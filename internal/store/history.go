@@ -62,8 +62,8 @@ func (s *Store) SettleLoss(ctx context.Context, l Loss) error {
 	return nil
 }
 
-// Changes returns how often the database has moved to another server, see [Changer].
-func (s *Store) Changes() uint64 {
+// Moves returns how often the database has moved to another server, see [Changer].
+func (s *Store) Moves() uint64 {
 	if c, ok := s.kv.KV.(Changer); ok {
 		return c.Changes()
 	}

@@ -38,6 +38,8 @@ import "slices"
 //	R         R                               key for the hashes of masked values
 //	Q history Q                               whether the logs have every call that was made
 //	Z check   Z                               result of the last check of the store, JSON
+//	N change  N family                        a number, another one after each change in a family; for v also
+//	                                          which modules are being removed
 //
 //	shard     one byte: see ShardOf and ShardOfName
 //	:2, :8    big-endian unsigned; times are Unix nanoseconds with the sign bit inverted
@@ -80,13 +82,14 @@ const (
 	Mask       Family = 'R'
 	Check      Family = 'Z'
 	History    Family = 'Q'
+	Change     Family = 'N'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change,
 	}
 )
 
