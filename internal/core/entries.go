@@ -109,9 +109,9 @@ func (s *State) BeginEntry(call int, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].attempt + 1, Begun: true}}
 }
 
-// UnknownEntry returns the entry that makes the outcome of a call unknown.
-func (s *State) UnknownEntry(call int, why string) flawless.Entry {
-	return flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: call, Reason: why}}
+// UnknownEntry returns the entry that makes the outcome of an open call unknown.
+func (s *State) UnknownEntry(call int, why string, terms Terms) flawless.Entry {
+	return s.open.all[call].concluded(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: call, Reason: why}}, terms)
 }
 
 // AdoptEntry returns the entry that lets the end of an existing run answer a spawn call.
