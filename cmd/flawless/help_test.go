@@ -59,3 +59,24 @@ func TestHelpIsReadable(t *testing.T) {
 		}
 	}
 }
+
+// TestHelpOfUnknownCommandIsUsageError: a script must not take the help of another command for success. Help of a
+// command that exists works at each level.
+func TestHelpOfUnknownCommandIsUsageError(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"help nope":                "flawless: unknown command \"nope\" for \"flawless\"\nhint: see flawless --help\n",
+		"help workflow nope":       "flawless: unknown command \"nope\" for \"flawless workflow\"\nhint: see flawless workflow --help\n",
+		"help workflow list x":     "flawless: unknown command \"x\" for \"flawless workflow list\"\nhint: see flawless workflow list --help\n",
+		"help":                     "",
+		"help workflow":            "",
+		"help wf list":             "",
+		"help workflow module add": "",
+	} {
+		var out, errs strings.Builder
+		code := run(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &errs)
+		if failed := want != ""; failed != (code == 2) || failed == (code == 0) || errs.String() != want || failed != (out.Len() == 0) {
+			t.Errorf("flawless %s ends with %d, prints %d bytes, and says %q, want %q", line, code, out.Len(), &errs, want)
+		}
+	}
+}

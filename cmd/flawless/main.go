@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		ran, err = root.ExecuteContextC(ctx)
 	}
-	if err != nil && isUsage(err.Error()) {
+	if usage := (*exit.UsageError)(nil); err != nil && !errors.As(err, &usage) && isUsage(err.Error()) {
 		err = &exit.UsageError{Command: ran.CommandPath(), Err: err}
 	}
 	if a.client != nil {
@@ -132,13 +133,31 @@ it stopped.
 	workflow.AddCommand(a.moduleCommand())
 	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.storeCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.RunE = needsCommand // otherwise it prints its help for an unknown shell, and succeeds
+		switch c.Name() { // otherwise these succeed for an unknown shell or command
+		case "completion":
+			c.RunE = needsCommand
+		case "help":
+			c.Args, c.Run, c.RunE = cobra.ArbitraryArgs, nil, help
 		}
 		checkArgs(c)
 	}
 	return root
+}
+
+// help prints the help of the command that args name.
+func help(c *cobra.Command, args []string) error {
+	topic, rest, err := c.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("unknown command %q for %q", rest[0], topic.CommandPath())
+	}
+	if err != nil {
+		return &exit.UsageError{Command: cmp.Or(topic, c.Root()).CommandPath(), Err: err}
+	}
+	topic.InitDefaultHelpFlag() // it is listed among the flags
+	topic.InitDefaultVersionFlag()
+	return topic.Help()
 }
 
 // checkArgs makes a command reject empty flags and arguments, and makes errors about arguments name the command.
