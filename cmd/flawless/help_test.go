@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -78,5 +79,33 @@ func TestHelpOfUnknownCommandIsUsageError(t *testing.T) {
 		if failed := want != ""; failed != (code == 2) || failed == (code == 0) || errs.String() != want || failed != (out.Len() == 0) {
 			t.Errorf("flawless %s ends with %d, prints %d bytes, and says %q, want %q", line, code, out.Len(), &errs, want)
 		}
+	}
+}
+
+// TestWrongNumberOfArgumentsShowsUsage: all commands with arguments, given none or too many.
+func TestWrongNumberOfArgumentsShowsUsage(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+		c.InitDefaultHelpFlag()
+		for _, args := range [][]string{nil, strings.Fields("a b c d e f g")} {
+			if c.HasSubCommands() || !strings.Contains(c.Use, " ") || strings.Contains(c.Use, " --") || c.Name() == "help" || c.ValidateArgs(args) == nil {
+				continue
+			}
+			var errs strings.Builder
+			code := run(t.Context(), append(strings.Fields(c.CommandPath())[1:], args...), strings.NewReader(""), io.Discard, &errs)
+			refused++
+			if want := fmt.Sprintf("wrong number of arguments, %d: the usage is %s", len(args), c.UseLine()); code != 2 || !strings.Contains(errs.String(), want) {
+				t.Errorf("%s with %d arguments ends with %d and %q, want %q in it", c.CommandPath(), len(args), code, &errs, want)
+			}
+		}
+	}
+	visit((&app{}).root())
+	if refused < 60 {
+		t.Errorf("only %d command lines were refused", refused)
 	}
 }

@@ -168,8 +168,12 @@ func checkArgs(c *cobra.Command) {
 			if err == nil {
 				err = check(c, args)
 			}
-			if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands() {
+			switch {
+			case err == nil:
+			case strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands():
 				err = fmt.Errorf("%s takes no arguments, and %q is one", c.CommandPath(), args[0])
+			case strings.Contains(err.Error(), " arg(s)"):
+				err = fmt.Errorf("wrong number of arguments, %d: the usage is %s", len(args), c.UseLine())
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
 				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)

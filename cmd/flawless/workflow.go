@@ -134,11 +134,17 @@ func ended(r flawless.Run) error {
 	case flawless.Unresolved:
 		return fmt.Errorf("run %s: %s; see: flawless workflow show %s: %w", r.ID, exit.Unresolved, r.ID, exit.Unresolved)
 	}
-	text := string(r.Status)
+	text := "is " + string(r.Status)
+	switch r.Status {
+	case flawless.Failed:
+		text = "failed"
+	case flawless.Cancelled, flawless.Terminated:
+		text = "was " + string(r.Status)
+	}
 	if r.Failure != nil {
 		text += ": " + r.Failure.Message
 	}
-	return fmt.Errorf("run %s is %s: %w", r.ID, text, exit.NotCompleted)
+	return fmt.Errorf("run %s %s: %w", r.ID, text, exit.NotCompleted)
 }
 
 func (a *app) listCommand() *cobra.Command {
