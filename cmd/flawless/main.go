@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		ran, err = root.ExecuteContextC(ctx)
 	}
 	if usage := (*exit.UsageError)(nil); err != nil && !errors.As(err, &usage) && isUsage(err.Error()) {
-		err = &exit.UsageError{Command: ran.CommandPath(), Err: err}
+		err = &exit.UsageError{Command: ran.CommandPath(), Err: plainUsage(err)}
 	}
 	if a.client != nil {
 		_ = a.client.Close()
@@ -91,6 +91,25 @@ func isUsage(text string) bool {
 		}
 	}
 	return false
+}
+
+// plainUsage words an error of cobra about flags that belong together.
+func plainUsage(err error) error {
+	text := err.Error()
+	names := func(before, after, with string) string {
+		_, text, _ := strings.Cut(text, before)
+		text, _, _ = strings.Cut(text, after)
+		return "--" + strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(` ,"`, r) }), with+"--")
+	}
+	switch {
+	case strings.HasPrefix(text, "required flag(s)"):
+		return fmt.Errorf("%s must be given", names("required flag(s) ", " not set", " and "))
+	case strings.HasPrefix(text, "at least one of the flags"):
+		return fmt.Errorf("one of %s must be given", names("[", "]", ", "))
+	case strings.HasPrefix(text, "if any flags in the group"):
+		return fmt.Errorf("%s exclude each other", names("; [", "]", " and "))
+	}
+	return err
 }
 
 // app holds what all commands share: streams, global flags and the client.

@@ -61,7 +61,7 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 			}
 			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
-				return err
+				return withoutInput(in, err)
 			}
 			switch {
 			case a.json:
@@ -92,6 +92,14 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, then print its output")
 	f.Var(&labels, "label", "label to find the run by, as name=value (repeatable)")
 	return c
+}
+
+// withoutInput adds to the error of a start that there was no input, if that is the cause.
+func withoutInput(in json.RawMessage, err error) error {
+	if in == nil && errors.Is(err, flawless.Invalid) && strings.Contains(err.Error(), "the input does not match") {
+		return fmt.Errorf("without --input, the input is null: %w", err)
+	}
+	return err
 }
 
 // readInput reads JSON from a flag: the text itself, @FILE, or - for standard input.

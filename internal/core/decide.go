@@ -14,7 +14,7 @@ import (
 func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
 	c := s.open.all[d.Call]
 	if c == nil || c.unknownReason == "" {
-		return nil, fmt.Errorf("resolving call %d of run %s: the outcome of the call is not unknown: %w", d.Call, s.id, flawless.Conflict)
+		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not unknown, so there is nothing to decide: %w", d.Call, s.id, flawless.Conflict)
 	}
 	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
 		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins no more attempts; resolve the call with response, error or fail: %w", d.Call, s.id, endedText(s.status), flawless.Conflict)

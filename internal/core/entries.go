@@ -34,7 +34,11 @@ func (s *State) RequestCancel(c flawless.Cancel, now int64) ([]flawless.Entry, e
 func (s *State) Pause(p flawless.Pause, now int64) ([]flawless.Entry, error) {
 	switch {
 	case s.status != "" && (s.held == nil || !p.Resume):
-		return nil, fmt.Errorf("pausing run %s: it is already %s: %w", s.id, s.status, flawless.Conflict)
+		doing := "pausing"
+		if p.Resume {
+			doing = "resuming"
+		}
+		return nil, fmt.Errorf("%s run %s: it is already %s: %w", doing, s.id, s.status, flawless.Conflict)
 	case p.Resume && s.held != nil: // an earlier pause by a person still holds
 	case (s.paused == nil) == p.Resume:
 		return nil, nil
