@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		ran, err = root.ExecuteContextC(ctx)
 	}
-	if err != nil && isUsage(err.Error()) {
-		err = &exit.UsageError{Command: ran.CommandPath(), Err: err}
+	if usage := (*exit.UsageError)(nil); err != nil && !errors.As(err, &usage) && isUsage(err.Error()) {
+		err = &exit.UsageError{Command: ran.CommandPath(), Err: plainUsage(err)}
 	}
 	if a.client != nil {
 		_ = a.client.Close()
@@ -90,6 +91,25 @@ func isUsage(text string) bool {
 		}
 	}
 	return false
+}
+
+// plainUsage words an error of cobra about flags that belong together.
+func plainUsage(err error) error {
+	text := err.Error()
+	names := func(before, after, with string) string {
+		_, text, _ := strings.Cut(text, before)
+		text, _, _ = strings.Cut(text, after)
+		return "--" + strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(` ,"`, r) }), with+"--")
+	}
+	switch {
+	case strings.HasPrefix(text, "required flag(s)"):
+		return fmt.Errorf("%s must be given", names("required flag(s) ", " not set", " and "))
+	case strings.HasPrefix(text, "at least one of the flags"):
+		return fmt.Errorf("one of %s must be given", names("[", "]", ", "))
+	case strings.HasPrefix(text, "if any flags in the group"):
+		return fmt.Errorf("%s exclude each other", names("; [", "]", " and "))
+	}
+	return err
 }
 
 // app holds what all commands share: streams, global flags and the client.
@@ -132,13 +152,31 @@ it stopped.
 	workflow.AddCommand(a.moduleCommand())
 	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.RunE = needsCommand // otherwise it prints its help for an unknown shell, and succeeds
+		switch c.Name() { // otherwise these succeed for an unknown shell or command
+		case "completion":
+			c.RunE = needsCommand
+		case "help":
+			c.Args, c.Run, c.RunE = cobra.ArbitraryArgs, nil, help
 		}
 		checkArgs(c)
 	}
 	return root
+}
+
+// help prints the help of the command that args name.
+func help(c *cobra.Command, args []string) error {
+	topic, rest, err := c.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("unknown command %q for %q", rest[0], topic.CommandPath())
+	}
+	if err != nil {
+		return &exit.UsageError{Command: cmp.Or(topic, c.Root()).CommandPath(), Err: err}
+	}
+	topic.InitDefaultHelpFlag() // it is listed among the flags
+	topic.InitDefaultVersionFlag()
+	return topic.Help()
 }
 
 // checkArgs makes a command reject empty flags and arguments, and makes errors about arguments name the command.
@@ -149,8 +187,12 @@ func checkArgs(c *cobra.Command) {
 			if err == nil {
 				err = check(c, args)
 			}
-			if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands() {
+			switch {
+			case err == nil:
+			case strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands():
 				err = fmt.Errorf("%s takes no arguments, and %q is one", c.CommandPath(), args[0])
+			case strings.Contains(err.Error(), " arg(s)"):
+				err = fmt.Errorf("wrong number of arguments, %d: the usage is %s", len(args), c.UseLine())
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
 				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)

@@ -139,6 +139,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 	case e.Attempt != nil:
 		if c := s.open.edit(e.Attempt.Call); c != nil {
 			c.stepAttempt(e.Attempt, e.At)
+			s.shareLastWord(c.keyID, c.inProgress)
 			if e.Attempt.Begun {
 				return []Attempt{{c.N, c.attempt}}
 			}
