@@ -44,8 +44,8 @@ type Options struct {
 	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
 	Patience time.Duration
 
-	grace    time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s, but at most Patience
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
+	grace time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s, but at most Patience
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
 }
 
 // DB is a database. All methods may be called concurrently.

@@ -24,6 +24,7 @@ type opened struct {
 	sign  func(start uint64) error // records that the server has started
 	leave func()                   // ends waiting for a database that is away
 	close func() error             // closes the store and what belongs to it
+	node  *node                    // this server on a database; nil with a store of its own
 }
 
 // openStore opens the store that the options name.
@@ -55,7 +56,7 @@ func (o *Options) openDirectory(ctx context.Context, files int, log *slog.Logger
 		return nil, errors.Join(err, db.Close())
 	}
 	sign := func(start uint64) error { return workdir.Sign(home.dir, st.Identity(), start, time.Now()) }
-	return &opened{st, db, o.Dir, sign, func() {}, db.Close}, nil
+	return &opened{st, db, o.Dir, sign, func() {}, db.Close, nil}, nil
 }
 
 // openDatabase opens the store in a database. The working directory then has no store that would lock it.
@@ -66,7 +67,7 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if !postgres.Is(o.Store) {
 		return nil, fmt.Errorf("--store is not the address of a database: write postgres://USER@HOST:PORT/DATABASE: %w", flawless.Invalid)
 	}
-	release, err := workdir.Hold(o.Dir)
+	release, sure, err := workdir.Hold(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +83,13 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if err != nil {
 		return nil, errors.Join(err, db.Close(), release())
 	}
+	n, err := o.openNode(ctx, db, st, sure, log)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), release())
+	}
 	nothing := func(uint64) error { return nil }
-	return &opened{st, db, db.Where(), nothing, db.Abandon, func() error { return errors.Join(db.Close(), release()) }}, nil
+	closing := func() error {
+		return errors.Join(n.close(context.WithoutCancel(ctx)), db.Close(), release())
+	}
+	return &opened{st, db, db.Where(), nothing, n.abandon, closing, n}, nil
 }
