@@ -87,7 +87,7 @@ var allowed = []struct {
 	{"internal/listen", []string{"internal/errno", "internal/reply"}},
 	{"internal/server", []string{"internal/bundle", "internal/core", "internal/engine", "internal/errno", "internal/peer", "internal/redact", "internal/replay", "internal/reply", "internal/schedule", "internal/store"}},
 	{"cmd/flawless", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/exit", "cmd/flawless/internal/flagvalue", "cmd/flawless/internal/local", "cmd/flawless/internal/project", "cmd/flawless/internal/render", "cmd/flawless/internal/endpoint", "internal/effect", "internal/errno", "internal/guest", "internal/rehearsal", "internal/workdir", "internal/store/transfer"}},
-	{"cmd/flawless/internal/daemon", []string{"internal/effect", "internal/engine", "internal/errno", "internal/guest", "internal/listen", "internal/redact", "internal/ring", "internal/server", "internal/store", "internal/store/pebble", "internal/store/postgres", "internal/vault", "internal/workdir", "internal/store/transfer"}},
+	{"cmd/flawless/internal/daemon", []string{"internal/cluster", "internal/effect", "internal/engine", "internal/errno", "internal/guest", "internal/listen", "internal/peer", "internal/redact", "internal/ring", "internal/server", "internal/store", "internal/store/pebble", "internal/store/postgres", "internal/vault", "internal/workdir", "internal/store/transfer"}},
 	{"cmd/flawless/internal/exit", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/endpoint", "internal/workdir"}},
 	{"cmd/flawless/internal/flagvalue", []string{"cmd/flawless/internal/render"}},
 	{"cmd/flawless/internal/local", []string{"internal/bundle", "internal/guest", "internal/redact", "internal/replay"}},

@@ -37,6 +37,18 @@ type Keeper struct {
 // Wait waits until no shards are being given up.
 func (k *Keeper) Wait() { k.tasks.Wait() }
 
+// WaitFor is Wait, but returns the error of ctx when that ends first.
+func (k *Keeper) WaitFor(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { k.tasks.Wait(); close(done) }() // ends with the Serve of the node at the latest
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // See takes over from nodes that have stopped, gives up what others lack, and claims what this node lacks. What fails is
 // tried again with the next view.
 func (k *Keeper) See(ctx context.Context, v View) {

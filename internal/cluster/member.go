@@ -26,7 +26,6 @@ type Options struct {
 	Address string
 	// Fingerprint is that of the certificate that this node shows to others, see package peer.
 	Fingerprint string
-	Keys        []string             // ids of the keys of its secrets
 	TTL         time.Duration        // 0 is DefaultTTL
 	Now         func() time.Duration // time since the machine started, sleep included; nil asks the system
 	Log         *slog.Logger
@@ -58,6 +57,7 @@ type Member struct {
 
 	mu       sync.Mutex    // guards the fields below, held during renewals
 	node     flawless.Node // its row, as far as this node knows
+	keys     []string      // ids of the keys of its secrets
 	draining bool          // it has decided so itself
 	detector detector
 
@@ -75,7 +75,7 @@ func New(o Options) *Member {
 		o:        o,
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
-		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Keys: o.Keys},
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint},
 		detector: detector{silence: o.TTL + o.TTL/margin},
 		renewed:  make(chan struct{}),
 	}
@@ -92,6 +92,13 @@ func (m *Member) Node() flawless.Node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.node
+}
+
+// SetKeys sets the ids of the keys of the node's secrets, which its row has from the next write on.
+func (m *Member) SetKeys(ids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.node.Keys, m.keys = ids, ids
 }
 
 // Valid reports whether the lease is valid: this node may write and start calls. It takes well below a microsecond.
@@ -218,6 +225,7 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	// known any more, so it extends nothing.
 	after := nodes[i]
 	after.Beat++
+	after.Keys = m.keys
 	after.Draining = after.Draining || m.draining
 	if m.o.Figures != nil {
 		m.o.Figures(&after)

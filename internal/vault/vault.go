@@ -132,6 +132,16 @@ func (v *Vault) Refresh(ctx context.Context) error {
 // slice.
 func (v *Vault) Open() []flawless.OpenSecret { return *v.open.Load() }
 
+// Keys returns the ids of its keys. The first one encrypts.
+func (v *Vault) Keys() (ids []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, k := range v.ring.keys {
+		ids = append(ids, k.id)
+	}
+	return ids
+}
+
 // List returns the public part of all secrets, sorted by name.
 func (v *Vault) List(context.Context) ([]flawless.Secret, error) {
 	all := []flawless.Secret{}
