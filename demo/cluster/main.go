@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -235,7 +236,7 @@ func (d *demo) kill(ctx context.Context, n *member) error {
 func (d *demo) settle(ctx context.Context, orders []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	say("waiting for all orders to end; where a node was killed during a charge, we look it up at the payment service and decide")
+	say("waiting for all orders to end; where a node was killed during a call, we look it up at the service and decide")
 	decided := map[string]int{}
 	open := slices.Clone(orders)
 	for len(open) > 0 {
@@ -269,6 +270,11 @@ func (d *demo) settle(ctx context.Context, orders []string) error {
 	}
 	never, twice := 0, 0
 	for _, id := range orders {
+		for _, path := range []string{"/stock", "/shipments"} {
+			if n := d.shop.Count(path, id); n != 1 {
+				return fmt.Errorf("%s: there were %d requests for %s", id, n, path)
+			}
+		}
 		switch d.shop.Count("/charges", id) {
 		case 1:
 		case 0:
@@ -291,15 +297,15 @@ func (d *demo) settle(ctx context.Context, orders []string) error {
 
 // decide decides a call with an unknown outcome: with the answer if it took effect, else by trying it again.
 func (d *demo) decide(ctx context.Context, id string, u flawless.Doubt) (how string, err error) {
-	path := "/charges"
-	if !strings.Contains(u.Request, path) {
-		return "", fmt.Errorf("only charges are not idempotent, and this is %q", u.Request)
+	at, err := url.Parse(strings.TrimPrefix(u.Request, "POST "))
+	if err != nil || !strings.HasPrefix(u.Request, "POST ") {
+		return "", fmt.Errorf("this is no request to the shop: %q", u.Request)
 	}
-	v := flawless.Decision{Call: u.Call, Resolution: flawless.Retry, Note: "not seen at the payment service"}
+	v := flawless.Decision{Call: u.Call, Resolution: flawless.Retry, Note: "not seen at the service"}
 	how = "had not taken effect: tried again"
-	if charge := d.shop.Created(path, id); charge != "" {
-		v = flawless.Decision{Call: u.Call, Resolution: flawless.Respond, Status: 201, Body: []byte(`{"id":"` + charge + `"}`), Note: "seen at the payment service"}
-		how = "had taken effect: answered with what the payment service knows"
+	if charge := d.shop.Created(at.Path, id); charge != "" {
+		v = flawless.Decision{Call: u.Call, Resolution: flawless.Respond, Status: 201, Body: []byte(`{"id":"` + charge + `"}`), Note: "seen at the service"}
+		how = "had taken effect: answered with what the service knows"
 	}
 	_, err = d.ask(ctx, func(c *client.Client) (flawless.Run, error) { return c.Resolve(ctx, id, v) })
 	if errors.Is(err, flawless.Conflict) { // decided by an earlier request whose answer was lost
