@@ -140,7 +140,7 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 	}
 	for i := range 3 {
 		id := fmt.Sprintf("ledger-%d", i)
-		if err := c.start(ctx, id, "ledger", nil); err != nil {
+		if err := c.start(ctx, id, "ledger", []byte(`{}`)); err != nil {
 			return err
 		}
 		c.ledgers = append(c.ledgers, id)
