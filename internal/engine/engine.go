@@ -15,8 +15,10 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
@@ -115,26 +117,29 @@ type Engine struct {
 	history   atomic.Pointer[flawless.History] // as stored
 	accepting sync.Mutex                       // held while the history is accepted
 
-	moves     moves                // changes of which shards it owns
-	refreshed refreshed            // what it has read of what any server may change
-	life      *lifecycle.Lifecycle // which work is still done
-	tasks     task.Tasks           // all goroutines
-	runs      *live.Registry       // the open runs in memory
-	residency *residency.Residency // which guests are in memory, and compute
-	ends      ends                 // which calls wait for the end of which run
-	locks     *statelock.Locks     // states that runs share
-	graph     statelock.Graph      // which run waits for which
-	deadlocks statelock.Detector   // finds cycles in it
-	clock     *clock.Clock         // wakes runs
-	schedules *schedule.Scheduler  // starts runs
-	policy    *policy.Policy       // settings of operators
-	admission *admit.Control       // which runs may begin
-	limits    *ratelimit.Limits    // which attempts may begin
-	sweeper   *retention.Sweeper   // removes ended runs
-	scrubber  *scrub.Scrubber      // of a store with files of its own
-	library   *library.Library     // modules
-	hub       *hub.Hub             // followers of runs
-	reading   *semaphore.Weighted  // held by followers while they read
+	moves     moves                   // changes of which shards it owns
+	refreshed refreshed               // what it has read of what any server may change
+	life      *lifecycle.Lifecycle    // which work is still done
+	tasks     task.Tasks              // all goroutines
+	runs      *live.Registry          // the open runs in memory
+	residency *residency.Residency    // which guests are in memory, and compute
+	ends      *errand.Ends[*live.Run] // which calls wait for the end of which run
+	locks     *statelock.Locks        // states that runs share
+	graph     statelock.Graph         // which run waits for which
+	deadlocks statelock.Detector      // finds cycles in it
+	errands   *errand.Errands         // of runs whose targets other engines own
+	states    *borrow.States          // states as its runs use them
+	crossing  *statelock.Crossing     // finds cycles over several engines
+	clock     *clock.Clock            // wakes runs
+	schedules *schedule.Scheduler     // starts runs
+	policy    *policy.Policy          // settings of operators
+	admission *admit.Control          // which runs may begin
+	limits    *ratelimit.Limits       // which attempts may begin
+	sweeper   *retention.Sweeper      // removes ended runs
+	scrubber  *scrub.Scrubber         // of a store with files of its own
+	library   *library.Library        // modules
+	hub       *hub.Hub                // followers of runs
+	reading   *semaphore.Weighted     // held by followers while they read
 }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
@@ -189,6 +194,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.store.CanCheck() {
 		standing = append(standing, e.scrubber.Serve)
+	}
+	if e.hasPeers() {
+		standing = append(standing, e.watchPeers)
 	}
 	e.standing = len(standing)
 	for _, run := range standing {
@@ -258,11 +266,13 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		Owns:   func(run string) bool { return e.runs.Owns(run) == nil },
 		Parked: e.parked})
 	e.locks, e.hub = e.newLocks(), hub.New()
-	e.ends.graph = &e.graph
+	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.runs.Resting, e.tellDeadlock
+	e.states = e.newStates()
+	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
+	e.crossing = statelock.NewCrossing(&statelock.Detector{Graph: &e.graph, Look: e.lookAnywhere, Fail: e.failAnywhere}, e.isHere)
 	return nil
 }
 

@@ -26,6 +26,13 @@ func (m *mesh) add(e *Engine) {
 	m.engines[e.lease.Owner()] = e
 }
 
+// remove makes an engine unreachable.
+func (m *mesh) remove(e *Engine) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.engines, e.lease.Owner())
+}
+
 // Ask asks the engine that owns a shard according to the store.
 func (m *mesh) Ask(ctx context.Context, sh store.Shard, op string, request []byte) ([]byte, error) {
 	owners, err := m.store.Owners(ctx)

@@ -73,6 +73,7 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 			e.shardLost(sh)
 		}
 	}
+	e.errands.Moved()
 	e.admission.Shift()
 	e.schedules.Load(schedules)
 	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
@@ -188,7 +189,8 @@ func (e *Engine) abandon(shards []store.Shard) {
 	of := setOf(shards)
 	e.runs.Abandon(ofRuns(shards)...)
 	e.schedules.Abandon(of.schedule)
-	e.ends.abandon(of.run)
+	e.errands.Abandon(of.run)
+	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
 	e.limits.Abandon(of.run, of.host)
 	e.admission.Abandon(of.run)

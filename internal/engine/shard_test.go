@@ -274,8 +274,8 @@ func wantNothingLeft(t *testing.T, e *Engine) {
 	if c := e.runs.Counts(); c.Open != 0 || c.Quarantined != 0 || c.Retrying != 0 {
 		t.Errorf("runs are left: %+v", c)
 	}
-	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 || len(e.ends.runs) != 0 {
-		t.Errorf("%d states are left, %d edges, %d waits for an end", n, e.graph.Size(), len(e.ends.runs))
+	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 || e.ends.Count() != 0 {
+		t.Errorf("%d states are left, %d edges, %d waits for an end", n, e.graph.Size(), e.ends.Count())
 	}
 	if !e.admission.Empty() {
 		t.Errorf("%d positions in queues are left", e.admission.Count())

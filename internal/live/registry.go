@@ -30,9 +30,11 @@ import (
 // Handler carries out those consequences of a run's entries that reach beyond the run. Its methods are called without locks.
 type Handler interface {
 	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
-	// of a run are begun one after another. After a crash the same one may be begun again. It returns false if the target
-	// belongs to another server: then the errand is begun again after a while.
-	Errand(r *Run, c *core.OpenCall) bool
+	// of a run are begun one after another. The same one may be begun again, and not only after a crash.
+	Errand(r *Run, c *core.OpenCall)
+	// Left is called when a run has ended that may hold states of other servers, or wait for them. It is called after its
+	// errands were begun.
+	Left(r *Run, states []string)
 	// Ended is called when the end of a run is durable.
 	Ended(run flawless.Run)
 	// Rests is called when nothing is in progress for a run any more: it may be part of a deadlock.
