@@ -14,13 +14,10 @@ import (
 func (a *app) historyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "history", Short: "Show whether the database may have lost calls, and decide", Args: cobra.NoArgs,
 		Long: `A database that fails over to an asynchronous standby, or is restored from a
-backup, loses writes that it had acknowledged. The logs in it then lack calls
-that were made. The server knows the newest calls from a file in its working
-directory, and makes them unresolved; see flawless workflow list --status
-unresolved.
-
-If that file is missing, or does not reach back far enough, no open run goes on
-before somebody has accepted the history.`,
+backup, loses writes that it had acknowledged, and with them calls that were
+made. The server knows these from a file in its working directory, and makes
+them unresolved. If that file is missing, or does not reach back far enough, no
+open run goes on before somebody has accepted the history.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.History(c.Context())
 			if err != nil || a.json {
@@ -64,13 +61,10 @@ known.`,
 func (a *app) storeRestoredCommand() *cobra.Command {
 	var p daemon.Place
 	c := &cobra.Command{Use: "restored --store ADDRESS", Short: "Say that the database of a store was restored from a backup", Args: cobra.NoArgs,
-		Long: `After you have restored a PostgreSQL database from a backup or a snapshot, and
-before you start a server on it, say so with this command. The server notices a
-restored database only if its working directory is newer than the backup, so one
-that was restored together with the database cannot know.
-
-The next server that starts holds all open runs until somebody accepts the
-history: see flawless history.`,
+		Long: `Run this after you have restored a PostgreSQL database from a backup or a
+snapshot, and before you start a server on it. A server whose working directory
+was restored, too, cannot notice. The next server that starts holds all open
+runs until somebody accepts the history: see flawless history.`,
 		Example: "  flawless store restored --store postgres://flawless@db.example/flawless",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := daemon.Restored(c.Context(), p); err != nil {
