@@ -26,6 +26,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func main() {
@@ -53,8 +54,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		ran, err = root.ExecuteContextC(ctx)
 	}
-	if usage := (*exit.UsageError)(nil); err != nil && !errors.As(err, &usage) && isUsage(err.Error()) {
-		err = &exit.UsageError{Command: ran.CommandPath(), Err: plainUsage(err)}
+	if wrong := (*exit.UsageError)(nil); err != nil && !errors.As(err, &wrong) {
+		if worded := usage.Worded(err); worded != nil {
+			err = &exit.UsageError{Command: ran.CommandPath(), Err: worded}
+		}
 	}
 	if a.client != nil {
 		_ = a.client.Close()
@@ -83,35 +86,6 @@ func isFile(name string) bool {
 	return err == nil
 }
 
-// isUsage reports whether a message is from cobra and about a wrong command line. Cobra has no type for these.
-func isUsage(text string) bool {
-	for _, prefix := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// plainUsage words an error of cobra about flags that belong together.
-func plainUsage(err error) error {
-	text := err.Error()
-	names := func(before, after, with string) string {
-		_, text, _ := strings.Cut(text, before)
-		text, _, _ = strings.Cut(text, after)
-		return "--" + strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(` ,"`, r) }), with+"--")
-	}
-	switch {
-	case strings.HasPrefix(text, "required flag(s)"):
-		return fmt.Errorf("%s must be given", names("required flag(s) ", " not set", " and "))
-	case strings.HasPrefix(text, "at least one of the flags"):
-		return fmt.Errorf("one of %s must be given", names("[", "]", ", "))
-	case strings.HasPrefix(text, "if any flags in the group"):
-		return fmt.Errorf("%s exclude each other", names("; [", "]", " and "))
-	}
-	return err
-}
-
 // app holds what all commands share: streams, global flags and the client.
 type app struct {
 	in        io.Reader
@@ -137,7 +111,7 @@ it stopped.
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exit.UsageError{Command: c.CommandPath(), Err: flagvalue.Explain(err)}
+		return &exit.UsageError{Command: c.CommandPath(), Err: usage.FlagError(err)}
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.Dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
@@ -165,7 +139,8 @@ it stopped.
 	return root
 }
 
-// help prints the help of the command that args name.
+// help is the action of the command help: it prints the help of the command that args name, or returns an error if
+// there is none.
 func help(c *cobra.Command, args []string) error {
 	topic, rest, err := c.Root().Find(args)
 	if err == nil && len(rest) > 0 {
@@ -179,11 +154,12 @@ func help(c *cobra.Command, args []string) error {
 	return topic.Help()
 }
 
-// checkArgs makes a command reject empty flags and arguments, and makes errors about arguments name the command.
+// checkArgs makes a command and those below it reject empty flags and arguments, and makes errors about arguments name
+// the command.
 func checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			err := flagvalue.CheckGiven(c.Flags())
+			err := usage.CheckFlags(c.Flags())
 			if err == nil {
 				err = check(c, args)
 			}
