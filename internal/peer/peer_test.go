@@ -243,6 +243,13 @@ func TestOnlyLivingNodesAreTrusted(t *testing.T) {
 	if err := post(a.links, b.row); err == nil { // over the connection that it has
 		t.Error("a node that was called dead was answered")
 	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/runs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := a.Send(b.row, r); !errors.Is(err, ErrUnsent) { // its client must not be given that answer
+		t.Errorf("passing a request on returned %v, %v", res, err)
+	}
 }
 
 func TestConnectionsEndWithTheRow(t *testing.T) {
