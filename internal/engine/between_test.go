@@ -29,7 +29,7 @@ type crew struct {
 }
 
 // newCrew opens n engines. place says who owns runs, by id, and states, by "state " and their name; the other shards are dealt
-// out.
+// out, or belong to the owner of "*".
 func newCrew(t *testing.T, kv store.KV, n int, place map[string]int) *crew {
 	t.Helper()
 	st, err := store.Open(t.Context(), kv)
@@ -39,9 +39,14 @@ func newCrew(t *testing.T, kv store.KV, n int, place map[string]int) *crew {
 	c := &crew{t: t, kv: kv, mesh: newMesh(st), owner: map[store.Shard]int{}}
 	for _, sh := range store.AllShards() {
 		c.owner[sh] = int(sh) % n
+		if at, one := place["*"]; one {
+			c.owner[sh] = at
+		}
 	}
 	for what, at := range place {
-		c.owner[shardOf(what)] = at
+		if what != "*" {
+			c.owner[shardOf(what)] = at
+		}
 	}
 	c.owner[store.ShardOfCaps] = 0
 	for at := range n {
@@ -78,6 +83,14 @@ func (c *crew) kill() {
 	for _, e := range c.all() {
 		e.Kill()
 	}
+	c.mesh.late.Wait()
+}
+
+// disturb lets requests between engines be lost, stay without an answer, or arrive twice.
+func (c *crew) disturb(rnd *rand.Rand) {
+	c.mesh.mu.Lock()
+	defer c.mesh.mu.Unlock()
+	c.mesh.fate = func() fate { return fate(rnd.IntN(4)) }
 }
 
 func (c *crew) all() []*Engine {
@@ -191,6 +204,21 @@ func apart(t *testing.T, n int, a, b string, f func(t *testing.T, c *crew)) {
 	}
 }
 
+// hereAndElsewhere runs a test with an engine that owns a state, and with one that owns everything else.
+func hereAndElsewhere(t *testing.T, state string, f func(t *testing.T, e *Engine)) {
+	t.Helper()
+	for at, where := range []string{"here", "elsewhere"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(t *testing.T) {
+				c := newCrew(t, mem.New(), 2, map[string]int{"*": 0, "state " + state: at})
+				defer c.kill()
+				f(t, c.engines[0])
+			})
+		})
+	}
+}
+
 // numbers is the output of a run that has received the numbers below n in order.
 func numbers(n int) string {
 	var all []string
@@ -250,6 +278,7 @@ func TestMessagesSurviveMovesAndCrashes(t *testing.T) {
 			c.start("flood", map[string]any{"To": to, "N": n}, fmt.Sprint("sender-", k))
 		}
 		rnd := rand.New(rand.NewPCG(1, 2))
+		c.disturb(rand.New(rand.NewPCG(8, 9)))
 		for range 12 {
 			for range 6 {
 				c.move(store.ShardOf(fmt.Sprint([]string{"sender-", "receiver-"}[rnd.IntN(2)], rnd.IntN(pairs))), rnd.IntN(3))
@@ -301,13 +330,17 @@ func TestStateOfAnotherEngineHasOneHolder(t *testing.T) {
 	for _, row := range []struct {
 		name           string
 		moves, crashes int
-	}{{"quiet", 0, 0}, {"moves", 30, 0}, {"crashes", 0, 8}, {"both", 20, 6}} {
+		disturbed      bool
+	}{{"quiet", 0, 0, false}, {"disturbed", 0, 0, true}, {"moves", 30, 0, false}, {"crashes", 0, 8, false}, {"everything", 20, 6, true}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inVirtualTime(t, func(t *testing.T) {
 				const runs = 60
 				c := newCrew(t, mem.New(), 3, nil)
 				defer c.kill()
+				if row.disturbed {
+					c.disturb(rand.New(rand.NewPCG(10, uint64(row.moves))))
+				}
 				for k := range runs {
 					c.start("want", ops(sleeps(1+k*10), takes("n", sleeps(5), beside(ops(sleeps(1)), ops(sleeps(20))))), fmt.Sprint("run-", k))
 				}
@@ -325,6 +358,9 @@ func TestStateOfAnotherEngineHasOneHolder(t *testing.T) {
 				for k := range runs {
 					c.ends(fmt.Sprint("run-", k), `"done"`)
 				}
+				c.mesh.mu.Lock()
+				c.mesh.fate = nil
+				c.mesh.mu.Unlock()
 				time.Sleep(time.Minute)
 				for _, e := range c.all() {
 					if s, err := e.States().State(t.Context(), "n"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil || s.Queue != nil {
@@ -463,4 +499,93 @@ func TestDeadlocksOverEngines(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCrashEverywhereBetweenEngines: one of two engines dies at one of its writes while runs of both send messages to each
+// other, wait for each other and change a state. Everything happens once.
+func TestCrashEverywhereBetweenEngines(t *testing.T) {
+	t.Parallel()
+	for dies, name := range []string{"the asking engine", "the asked one"} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after the write %v", name, after), func(t *testing.T) {
+				t.Parallel()
+				n, step := 1, 1
+				if testing.Short() {
+					step = 5
+				}
+				for died := true; died; n += step {
+					inVirtualTime(t, func(t *testing.T) { died = crashBetween(t, dies, n, after) })
+				}
+				if n < 10 {
+					t.Errorf("it died at %d writes only: the test proves nothing", n)
+				}
+			})
+		}
+	}
+}
+
+func crashBetween(t *testing.T, dies, left int, after bool) (died bool) {
+	t.Helper()
+	const n = 4
+	kv := mem.New()
+	c := newCrew(t, kv, 2, map[string]int{"sender": 0, "waiting": 0, "adds-0": 0, "receiver": 1, "target": 1, "adds-1": 1, "state n": 1})
+	defer c.kill()
+	dying := newMortal(kv, 0, after)
+	c.kv = dying
+	c.crash(dies)
+	c.kv = kv
+	dying.left.Store(int64(left))
+	all := func(do func() error) {
+		t.Helper()
+		for try := 0; ; try++ {
+			err := do()
+			if dying.isDead() && !died {
+				died = true
+				c.crash(dies)
+			} else if err == nil {
+				return
+			}
+			if time.Sleep(10 * time.Millisecond); try == 10_000 {
+				t.Fatalf("write %d: %v", left, err)
+			}
+		}
+	}
+	begin := func(workflow string, in any, id string) {
+		t.Helper()
+		all(func() error {
+			_, _, err := c.of(id).Start(t.Context(), Start{Module: "guest", Workflow: workflow, Input: input(t, in), ID: id})
+			return err
+		})
+	}
+	outputs := map[string]string{"receiver": numbers(n), "sender": fmt.Sprint(n), "target": `"done"`, "waiting": `"done"`, "adds-0": `"done"`, "adds-1": `"done"`}
+	begin("mailbox", n, "receiver")
+	begin("want", ops(sleeps(30)), "target")
+	begin("flood", map[string]any{"To": "receiver", "N": n}, "sender")
+	begin("want", ops(awaits("target")), "waiting")
+	begin("want", ops(takes("n", sleeps(10)), takes("n")), "adds-0")
+	begin("want", ops(takes("n", sleeps(10)), takes("n")), "adds-1")
+	for id, output := range outputs {
+		all(func() error {
+			r, err := c.of(id).Run(t.Context(), id)
+			if err == nil && r.Status.Ended() && string(r.Output) != output {
+				t.Fatalf("write %d: run %s is %s with %s, %+v; want %s", left, id, r.Status, r.Output, r.Failure, output)
+			}
+			if err == nil && !r.Status.Ended() {
+				err = fmt.Errorf("run %s is %s", id, r.Status)
+			}
+			return err
+		})
+	}
+	time.Sleep(time.Minute)
+	for _, e := range c.all() {
+		if s, err := e.States().State(t.Context(), "n"); err != nil || string(s.Value) != "4" || s.Holder != nil || s.Queue != nil {
+			t.Errorf("write %d: the state is %+v, %v", left, s, err)
+		}
+	}
+	for id := range outputs {
+		if err := c.of(id).verify(t.Context(), id); err != nil {
+			t.Errorf("write %d: the replay of %s: %v", left, id, err)
+		}
+	}
+	return died
 }

@@ -19,7 +19,7 @@ type Graph struct {
 	anyAway atomic.Bool // away has something; changed under mu
 
 	mu      sync.Mutex
-	holder  map[string]string              // state → run
+	holder  map[string]flawless.Claim      // state → call of a run
 	held    map[string][]string            // run → states
 	away    map[string]map[lockedAway]bool // run → states of other servers
 	waits   map[string]map[int]wait        // run → call
@@ -47,19 +47,19 @@ func (g *Graph) Holds(name string, by *flawless.Claim) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.holder == nil {
-		g.holder, g.held = map[string]string{}, map[string][]string{}
+		g.holder, g.held = map[string]flawless.Claim{}, map[string][]string{}
 	}
 	if was, ok := g.holder[name]; ok {
-		if i := slices.Index(g.held[was], name); i >= 0 {
-			g.held[was] = slices.Delete(g.held[was], i, i+1)
+		if i := slices.Index(g.held[was.Run], name); i >= 0 {
+			g.held[was.Run] = slices.Delete(g.held[was.Run], i, i+1)
 		}
-		if len(g.held[was]) == 0 {
-			delete(g.held, was)
+		if len(g.held[was.Run]) == 0 {
+			delete(g.held, was.Run)
 		}
 		delete(g.holder, name)
 	}
 	if by != nil {
-		g.holder[name] = by.Run
+		g.holder[name] = *by
 		g.held[by.Run] = append(g.held[by.Run], name)
 	}
 }
@@ -209,7 +209,7 @@ func (g *Graph) first(run string) string {
 // whose returns the run that a target depends on, or "" if nobody holds the state. The caller holds mu.
 func (g *Graph) whose(t Target) string {
 	if t.State != "" {
-		return g.holder[t.State]
+		return g.holder[t.State].Run
 	}
 	return t.Run
 }
@@ -237,7 +237,7 @@ func (g *Graph) Edges(run string, calls []Call) ([]Edge, bool) {
 	out := make([]Edge, 0, len(calls))
 	for _, c := range calls {
 		w, ok := g.waits[run][c.N]
-		if !ok {
+		if !ok || w.State != "" && g.holder[w.State] == (flawless.Claim{Run: run, Call: c.N}) { // it is about to be told
 			return nil, false
 		}
 		out = append(out, Edge{From: run, Call: c.N, Kind: c.Kind, To: g.whose(w.Target), Wanted: w.Target, At: c.MadeAt, N: w.n})
