@@ -259,6 +259,9 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	e.limits = e.newLimits()
+	if err := e.limits.Load(ctx); err != nil {
+		return fmt.Errorf("reading rate limits: %w", err)
+	}
 	e.sweeper = e.retention()
 	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
 		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },

@@ -44,6 +44,7 @@ func (e *Engine) Refresh(ctx context.Context) error {
 		{store.ChangedModules, "modules", e.library.Refresh},
 		{store.ChangedSettings, "the settings of modules", e.refreshSettings},
 		{store.ChangedHosts, "the settings of hosts", e.policy.RefreshHosts},
+		{store.ChangedLimits, "rate limits", e.limits.Load},
 		{store.ChangedSecrets, "secrets", e.refreshSecrets},
 	} {
 		if now[part.of] == f.known[part.of] {

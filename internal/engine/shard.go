@@ -58,15 +58,10 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 	if err := e.admission.Load(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
-	limits, err := e.store.Limits(ctx, shards)
-	if err != nil {
-		return fmt.Errorf("reading rate limits: %w", err)
-	}
 	schedules, err := e.store.Schedules(ctx, shards)
 	if err != nil {
 		return fmt.Errorf("reading the schedules: %w", err)
 	}
-	e.limits.Load(limits)
 	e.runs.Own(ofRuns(shards)...)
 	for _, sh := range shards { // those that were lost before there was somebody to tell
 		if !e.lease.Has(sh) {
@@ -192,7 +187,7 @@ func (e *Engine) abandon(shards []store.Shard) {
 	e.errands.Abandon(of.run)
 	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
-	e.limits.Abandon(of.run, of.host)
+	e.limits.Abandon(of.run)
 	e.admission.Abandon(of.run)
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
@@ -212,7 +207,6 @@ func setOf(shards []store.Shard) shardSet {
 func (s shardSet) run(id string) bool        { return s[store.ShardOf(id)] }
 func (s shardSet) state(name string) bool    { return s[store.ShardOfName(store.KindState, name)] }
 func (s shardSet) schedule(name string) bool { return s[store.ShardOfName(store.KindSchedule, name)] }
-func (s shardSet) host(host string) bool     { return s[store.ShardOfName(store.KindHost, host)] }
 
 // ownsName returns nil if the engine owns what has a name, else flawless.Elsewhere.
 func (e *Engine) ownsName(k store.Kind, name string) error {

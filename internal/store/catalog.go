@@ -93,7 +93,7 @@ func (s *Store) catalog(ctx context.Context) (*Catalog, error) {
 
 // expect adds the expectation that the catalog is still the stored one.
 func (c *Catalog) expect(d *draft) {
-	d.batch.Expect = append(d.batch.Expect, Item{d.keep(keyCatalog()), c.value})
+	d.batch.Expect = append(d.batch.Expect, Item{Key: d.keep(keyCatalog()), Value: c.value})
 }
 
 // change gives the catalog the next number, and other marks unless marks is nil.

@@ -218,9 +218,9 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			}
 			values[row.epoch] = b.Bytes()
 		}
-		row.item = Item{key.OfLease(sh), values[row.epoch]}
-		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
-		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
+		row.item = Item{Key: key.OfLease(sh), Value: values[row.epoch]}
+		d.batch.Expect = append(d.batch.Expect, Item{Key: row.item.Key, Value: old.item.Value})
+		d.batch.Set = append(d.batch.Set, Item{Key: bytes.Clone(row.item.Key), Value: bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
 	}
 	if err := more(d); err != nil {

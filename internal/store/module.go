@@ -216,7 +216,7 @@ func (s *Store) removeModule(ctx context.Context, l *Lease, name string, version
 	if err != nil {
 		return err
 	}
-	m, err := s.version(Item{k, value})
+	m, err := s.version(Item{Key: k, Value: value})
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (s *Store) removeModule(ctx context.Context, l *Lease, name string, version
 		}
 	}
 	return s.underAny(ctx, l, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{k, value})
+		d.batch.Expect = append(d.batch.Expect, Item{Key: k, Value: value})
 		for _, k := range pieces {
 			d.delete(k)
 		}

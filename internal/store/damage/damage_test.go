@@ -87,7 +87,7 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		s.PutSchedule(ctx, l, "nightly", nil, &flawless.Schedule{Name: "nightly"}),
 		s.PutSettings(ctx, l, nil, flawless.Settings{Module: "m"}),
 		s.PutHost(ctx, l, "h", nil, &flawless.Host{Host: "h"}),
-		s.PutLimit(ctx, l, "h", &flawless.Limit{Host: "h"}),
+		s.PutLimit(ctx, l, "h", nil, &flawless.Limit{Host: "h"}),
 		s.ChangeSecrets(ctx, l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: "s"}}}}),
 		s.PutNode(ctx, nil, &flawless.Node{ID: "n"}),
 		s.PutCheck(ctx, l, flawless.StoreCheck{}),

@@ -28,7 +28,7 @@ import "slices"
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g shard name                    value that runs share, holder
 //	C         C shard name                    schedule
-//	H         H shard host                    rate limit of a host
+//	H         H shard host                    rate limit of a host, which any server may write
 //	O         O host                          settings of a host
 //	M         M module                        settings of a module
 //	S secret  S name                          a secret, sealed
