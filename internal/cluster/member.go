@@ -174,6 +174,7 @@ func (m *Member) Serve(ctx context.Context) error {
 	defer close(views)
 	defer m.Abandon() // before waiting for Seen, which may wait for the lease
 	defer cancel()
+	failing := false
 	timer := time.NewTimer(m.o.TTL / renewals)
 	defer timer.Stop()
 	for {
@@ -188,9 +189,16 @@ func (m *Member) Serve(ctx context.Context) error {
 		case m.lost.Load():
 			return err
 		case err != nil && ctx.Err() == nil:
-			m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
+			if !failing { // once, however long it lasts
+				m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
+			}
+			failing = true
 			again = m.o.TTL / (renewals * margin) // the lease is running out
 		case err == nil:
+			if failing {
+				m.o.Log.Info("renewed the lease of this node again")
+			}
+			failing = false
 			select {
 			case <-views: // an older one that was not looked at
 			default:

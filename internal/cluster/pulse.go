@@ -12,10 +12,12 @@ type Pulse struct {
 	Ask   func(ctx context.Context) error // asks once, and takes no longer than ctx
 	Every time.Duration                   // pause between two questions
 	Limit time.Duration                   // an answer that takes longer is none
+	// Changed is called when there is no answer for the first time, and with the zero time when there is one again.
+	Changed func(since time.Time, why string)
 
 	mu    sync.Mutex
-	since time.Time // when the last answer was asked for before the first failure; zero if there was an answer
-	last  time.Time // when the last answer was asked for
+	since time.Time // when the first question was asked that had no answer; zero if the last one had
+	last  time.Time // when the newest question was asked of which the outcome is known
 	why   string
 }
 
@@ -42,17 +44,26 @@ func (p *Pulse) Check(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case err == nil && asked.After(p.last):
-		p.last, p.since, p.why = asked, time.Time{}, ""
-	case err != nil && asked.After(p.last):
-		if p.why = err.Error(); p.since.IsZero() {
-			p.since = asked
-		}
+	if p.note(asked, err) && p.Changed != nil {
+		p.Changed(p.Away())
 	}
 	return err
+}
+
+// note notes an answer, or that there was none, and reports whether that is new.
+func (p *Pulse) note(asked time.Time, err error) (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if asked.Before(p.last) { // a newer question was answered before this one
+		return false
+	}
+	was := p.since
+	if p.last = asked; err == nil {
+		p.since, p.why = time.Time{}, ""
+	} else if p.why = err.Error(); p.since.IsZero() {
+		p.since = asked
+	}
+	return was.IsZero() != p.since.IsZero()
 }
 
 // Away returns since when there has been no answer, and why; the zero time if there is one.

@@ -84,7 +84,7 @@ func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store
 	if err != nil {
 		return nil, err
 	}
-	n.pulse = cluster.Pulse{Ask: n.ask, Every: time.Second, Limit: 2 * time.Second}
+	n.pulse = cluster.Pulse{Ask: n.ask, Changed: n.told, Every: time.Second, Limit: 2 * time.Second}
 	err = n.prepare(ctx, o, name, sure)
 	if err != nil {
 		return nil, errors.Join(err, n.leases.Close())
@@ -179,13 +179,23 @@ func (o *Options) listenForNodes(ctx context.Context, local string) (net.Listene
 
 // ask asks the database for an answer, see [cluster.Pulse].
 func (n *node) ask(ctx context.Context) error {
-	if n.db.Away() {
-		if err := n.leases.Ping(ctx); err != nil {
-			return err
-		}
-		return errors.New("connections for writing cannot be made yet")
+	err := n.leases.Ping(ctx)
+	if lost := n.leases.Failed(); lost != nil {
+		n.db.GiveUp(lost)
 	}
-	return n.leases.Ping(ctx)
+	if err == nil && n.db.Away() {
+		err = errors.New("connections for writing cannot be made yet")
+	}
+	return err
+}
+
+// told logs that the database is away, or back.
+func (n *node) told(since time.Time, why string) {
+	if since.IsZero() {
+		n.log.Info("the database is back, and requests are answered again")
+		return
+	}
+	n.log.Error("the database does not answer, so requests get 503 until it does", "error", why)
 }
 
 // join makes this server a node. keys are the ids of the keys of its secrets.
