@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
@@ -398,6 +401,72 @@ func TestClientsCannotActAsServers(t *testing.T) {
 	if n := s.runs() - before; n != 2 {
 		t.Errorf("two starts made %d runs", n)
 	}
+}
+
+// TestEventsOfAllServers: a stream has the changes of the runs of all servers, and says when one of them is lost.
+func TestEventsOfAllServers(t *testing.T) {
+	t.Parallel()
+	alone(t)
+	s := newSeveral(t, 3)
+	c, err := client.New(client.Options{Port: s.all[1].web.Listener.Addr().(*net.TCPAddr).Port, NoQUIC: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, end := context.WithTimeout(t.Context(), 30*time.Second)
+	defer end()
+	next := make(chan string, 1000)
+	open := make(chan struct{})
+	go func() {
+		defer close(next)
+		for r, err := range c.Watch(ctx) {
+			switch {
+			case errors.Is(err, client.Reset):
+				next <- "reset"
+			case err != nil:
+				return
+			case r.ID == "first":
+				select {
+				case <-open:
+				default:
+					close(open)
+				}
+			default:
+				next <- r.ID
+			}
+		}
+	}()
+	want := func(what string) {
+		t.Helper()
+		for got := range next {
+			if got == what {
+				return
+			}
+		}
+		t.Fatalf("the stream ended before %s", what)
+	}
+	for n := 0; ; n++ { // until the stream is open
+		s.do(2, http.MethodPost, "/api/v1/runs", fmt.Sprintf(mailbox, "first"))
+		s.do(2, http.MethodPost, "/api/v1/runs/first/"+[]string{"pause", "resume"}[n%2], "{}")
+		select {
+		case <-open:
+		case <-time.After(20 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	s.do(2, http.MethodPost, "/api/v1/runs", fmt.Sprintf(mailbox, "at-node-0"))
+	want("at-node-0")
+	s.move(0, 2)
+	s.do(1, http.MethodPost, "/api/v1/runs", fmt.Sprintf(mailbox, "at-node-2"))
+	want("at-node-2")
+	s.move(2, 1)
+	s.do(2, http.MethodPost, "/api/v1/runs", fmt.Sprintf(mailbox, "at-node-1"))
+	want("at-node-1")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = s.all[2].peer.Close(gone)
+	want("reset")
 }
 
 // TestEveryOperationHasRules compares the table with the description of the API and with the page of the documentation.
