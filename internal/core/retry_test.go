@@ -591,3 +591,15 @@ func TestHurriedAttemptsDoNotLengthenBackoff(t *testing.T) {
 		flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: 1, Resolution: flawless.Retry}})
 	waits(time.Second)
 }
+
+// TestInvalidCallNamesItsClassOnce: the kind of the answer is "invalid", so its text does not say so again.
+func TestInvalidCallNamesItsClassOnce(t *testing.T) {
+	t.Parallel()
+	w := newScenario(t)
+	w.take(flawless.Entry{At: 2, Turn: &flawless.Turn{N: 1, Time: 2, Calls: []flawless.Call{
+		{N: 1, Kind: effect.HTTP, Head: json.RawMessage(`{"url":"https://a.example/","retry":{"attempts":2,"factor":1000}}`)}}}})
+	want := `{"error":{"kind":"invalid","message":"parsing a call of kind http: member \"retry.factor\" is 1000, give 1 to 100"}}`
+	if got := w.log[len(w.log)-1].Arrival; got == nil || string(got.Head) != want {
+		t.Errorf("got %s, want %s", got.Head, want)
+	}
+}

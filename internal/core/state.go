@@ -330,7 +330,7 @@ func (s *State) Consequences() (out []flawless.Entry) {
 	}
 	withdrawn := len(out) // these come first
 	for _, c := range s.open.list(invalid) {
-		out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.invalid.Error()), nil, ""))
+		out = append(out, s.ArrivalEntry(c.InvalidAnswer(), nil, ""))
 	}
 	if s.cancel != nil {
 		for _, c := range s.open.list(awaitCancel) {

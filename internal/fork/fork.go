@@ -368,7 +368,7 @@ func (p *Past) advance(ctx context.Context, s *core.State, out *flawless.Offline
 				now = max(now, at)
 				s.Step(s.ArrivalEntry(a, nil, ""))
 			case k != nil && k.Bad() != nil:
-				s.Step(s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", k.Bad().Error()), nil, ""))
+				s.Step(s.ArrivalEntry(k.InvalidAnswer(), nil, ""))
 			case k != nil && k.Effect().Perform != nil, k != nil && k.Effect().Due == nil && !k.Effect().Idle:
 				out.Would = append(out.Would, c)
 			}
