@@ -81,6 +81,7 @@ type nothing struct{}
 
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){
+	opAwait.name:  opAwait.handle,
 	sendOp.name:   sendOp.handle,
 	endedOp.name:  endedOp.handle,
 	visitOp.name:  visitOp.handle,

@@ -113,7 +113,10 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 // beginChild begins a child, in the order in which its parent spawns, so that a message to it finds it. It returns nil if
 // the child exists.
 func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
-	if _, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
+	if h, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
+		if err == nil && h.Run.Digest == "" && !h.Run.Status.Ended() { // the database has lost it, and the id may become free
+			err = fmt.Errorf("somebody has to decide about the calls of the lost run %s first: %w", o.ID, flawless.Elsewhere)
+		}
 		return nil, err
 	}
 	err = e.life.WhenSpace(func() (err error) {
@@ -125,10 +128,21 @@ func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
 
 // awaitStart returns a child when it is durable.
 func (e *Engine) awaitStart(r, begun *live.Run, o Start) (child flawless.Run, err error) {
-	if begun == nil {
-		child, err = e.Run(e.life.Calls, o.ID)
-	} else {
-		child, _, err = e.accepted(e.life.Calls, begun, o)
+	for {
+		if begun == nil {
+			child, err = e.runs.Summary(e.life.Calls, o.ID)
+		} else {
+			child, _, err = e.accepted(e.life.Calls, begun, o)
+		}
+		if !errors.Is(err, store.ErrStale) {
+			break
+		}
+		if err = e.stale(e.life.Calls, o.ID); err == nil {
+			begun, err = e.beginChild(&o)
+		}
+		if err != nil {
+			return child, err
+		}
 	}
 	if err == nil && child.Parent != r.ID() {
 		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.ID(), flawless.Conflict)

@@ -182,7 +182,7 @@ func (h *house) perform(ctx context.Context, t effect.Attempt) effect.Result {
 // create starts a run, which stays acquired.
 func (h *house) create(id string) *Run {
 	h.t.Helper()
-	r, err := h.Create(id, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
+	r, err := h.Create(id, nil, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
 	if r == nil || err != nil {
 		h.t.Fatalf("there is a run %s, %v", id, err)
 	}

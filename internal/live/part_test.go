@@ -39,7 +39,7 @@ func TestShardOwnership(t *testing.T) {
 	if run, guest := h.InMemory("a"); run || guest || h.OwnsAll() {
 		t.Errorf("it is in memory: %v, its guest: %v", run, guest)
 	}
-	_, created := h.Create("a", nil)
+	_, created := h.Create("a", nil, nil)
 	for what, err := range map[string]error{"creating": created, "owning": h.Owns("a")} {
 		if !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("%s a run of an abandoned shard: %v", what, err)
@@ -77,7 +77,7 @@ func TestRetireWaitsForCalls(t *testing.T) {
 		sh := store.ShardOf("a")
 		ctx, cancel := context.WithCancel(t.Context())
 		retired := make(chan error, 1)
-		go func() { retired <- h.Retire(ctx, sh) }()
+		go func() { retired <- h.Retire(ctx, []store.Shard{sh}, func([]store.Shard) {}) }()
 		<-r.part.life.Turns.Done()
 		if err := h.Owns("a"); !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("a shard that is given up accepts work: %v", err)
