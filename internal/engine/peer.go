@@ -70,7 +70,9 @@ func (o peerOp[In, Out]) handle(e *Engine, ctx context.Context, request []byte) 
 }
 
 // peerOps are the operations by name.
-var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){}
+var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){
+	capsOp.name: capsOp.handle,
+}
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does
 // not own what the request is for, and never passes it on.

@@ -64,7 +64,7 @@ type Store interface {
 // Limits limits the rate of calls to hosts. All methods may be called concurrently.
 type Limits struct {
 	o    Options
-	any  atomic.Bool // whether there is any limit
+	any  atomic.Bool   // whether there is any limit
 	kick chan struct{} // to grant
 	ask  chan struct{} // to reserve
 

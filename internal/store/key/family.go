@@ -37,6 +37,7 @@ import "slices"
 //	T         T                               this database was copied to another one, or is a copy, see store.Transfer
 //	R         R                               key for the hashes of masked values
 //	Z check   Z                               result of the last check of the store, JSON
+//	A grant   A id                            nothing: the owner of the caps has admitted the run
 //	N change  N family                        a number, another one after each change in a family; for v also
 //	                                          which modules are being removed
 //
@@ -81,13 +82,14 @@ const (
 	Mask       Family = 'R'
 	Check      Family = 'Z'
 	Change     Family = 'N'
+	Grant      Family = 'A'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, Change,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, Change, Grant,
 	}
 )
 
