@@ -90,6 +90,7 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	queuesOp.name: queuesOp.handle,
 	lookOp.name:   lookOp.handle,
 	breakOp.name:  breakOp.handle,
+	capsOp.name:   capsOp.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does
