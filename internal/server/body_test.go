@@ -105,7 +105,7 @@ func newOwned(t *testing.T) *owned {
 	if o.vault, err = vault.New(t.Context(), s, vault.Options{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault, Cluster: aNode(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}
