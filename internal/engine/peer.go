@@ -71,7 +71,12 @@ func (o peerOp[In, Out]) handle(e *Engine, ctx context.Context, request []byte) 
 
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){
-	opAwait.name: opAwait.handle,
+	opAwait.name:   opAwait.handle,
+	opSeize.name:   opSeize.handle,
+	opHoldOn.name:  opHoldOn.handle,
+	opMove.name:    opMove.handle,
+	opRelease.name: opRelease.handle,
+	opMend.name:    opMend.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does

@@ -224,13 +224,18 @@ func (e *Engine) ownsName(k store.Kind, name string) error {
 	return nil
 }
 
-// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none.
-func (e *Engine) NewID() (id string) {
-	for range 100 * store.Shards {
-		id = flawless.NewRunID(e.clockNow())
-		if e.runs.Owns(id) == nil {
+// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none or very
+// few.
+func (e *Engine) NewID() string {
+	id := flawless.NewRunID(e.clockNow())
+	if len(e.lease.Owned()) == 0 {
+		return id
+	}
+	for range 2 * store.Shards {
+		if life, err := e.runs.Life(store.ShardOf(id)); err == nil && !life.Over() && !life.Stopping() {
 			break
 		}
+		id = flawless.NewRunID(e.clockNow())
 	}
 	return id
 }

@@ -22,7 +22,7 @@ type Problem struct {
 	Title  string        `json:"title" doc:"name of the HTTP status"`
 	Status int           `json:"status"`
 	Detail string        `json:"detail" doc:"what failed, why, and what to do"`
-	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of error: not found, invalid, conflict, refused, too large, disk full, stopping, elsewhere, fenced, damaged, diverged, denied; later versions may add others"`
+	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of error: not found, invalid, conflict, refused, too large, disk full, stopping, elsewhere, fenced, damaged, diverged, the answer was lost, denied; later versions may add others"`
 	Errors []Fault       `json:"errors,omitempty" doc:"the invalid parts of the request"`
 	// Settled is the earlier settlement of the promise.
 	Settled *engine.Settlement `json:"settled,omitempty" doc:"the value or error that the promise was settled with before"`
@@ -71,6 +71,7 @@ var statuses = []struct {
 	{flawless.Fenced, http.StatusServiceUnavailable},
 	{flawless.Damaged, http.StatusInternalServerError},
 	{flawless.Diverged, http.StatusConflict},
+	{flawless.Lost, http.StatusBadGateway},
 	{flawless.Denied, http.StatusForbidden},
 }
 

@@ -102,9 +102,7 @@ func newOwned(t *testing.T) *owned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.vault, err = vault.New(t.Context(), s, vault.Options{Dir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
+	o.vault = newVault(t, s, t.TempDir())
 	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault, Cluster: aNode(t, s)})
 	if err != nil {
 		t.Fatal(err)

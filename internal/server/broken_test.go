@@ -38,6 +38,7 @@ func (f *failing) Failed() error {
 // TestRequestsAfterStoreFailure get 503 with the reason, and the health reports it.
 func TestRequestsAfterStoreFailure(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	rt, err := guest.NewRuntime(t.Context(), guest.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/peer"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // withFront is the environment variable that puts another server, which owns nothing, in front of each server of the tests.
@@ -68,6 +69,12 @@ func frontOf(ctx context.Context, t testing.TB, e *engine.Engine, log *slog.Logg
 
 	p := nodeOf(t, o.Store, "front")
 	o.Owner, o.Claim, o.Valid, o.Peers = "front", store.ByForce(), func() bool { return true }, p
+	if dir, has := vaults.Load(o.Vault); has {
+		var err error
+		if o.Vault, err = vault.New(ctx, o.Store, vault.Options{Dir: dir.(string)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	front, err := engine.Open(ctx, o)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +83,27 @@ func frontOf(ctx context.Context, t testing.TB, e *engine.Engine, log *slog.Logg
 	clients, servers := HandlerOf(ctx, front, log, Cluster{Peer: p})
 	p.Serve(peer.Service{Engine: front, API: servers})
 	return clients
+}
+
+// alone skips a test of what one server does by itself, if another one is in front of it.
+func alone(t *testing.T) {
+	t.Helper()
+	if os.Getenv(withFront) != "" {
+		t.Skip("it looks into the server behind the front")
+	}
+}
+
+// vaults has the directories of the vaults of the tests.
+var vaults sync.Map // *vault.Vault → string
+
+func newVault(t *testing.T, st *store.Store, dir string) *vault.Vault {
+	t.Helper()
+	v, err := vault.New(t.Context(), st, vault.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vaults.Store(v, dir)
+	return v
 }
 
 // nodeOf makes the row of a node, and its connections to others.

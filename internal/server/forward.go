@@ -240,15 +240,14 @@ func (f *forwarding) rest(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if time.Since(f.began) < f.api.cluster.Patience {
 		return false
 	}
-	why := "no server owns what the request is for; another one takes over when the lease of a server that has stopped is over"
+	why, code := "no server owns it", flawless.Stopping
 	if f.last != nil {
-		why = f.last.Error()
+		why = strings.TrimSuffix(f.last.Error(), ": "+string(flawless.CodeOf(f.last)))
 	}
 	if f.passage.again {
-		why = "the request may have been carried out. " + rulesOf(f.passage.op).look + ". " + why
+		why, code = "the request may have been carried out. "+rulesOf(f.passage.op).look+". "+why, flawless.Lost
 	}
-	p := reply.New(http.StatusServiceUnavailable, flawless.Stopping, fmt.Sprintf("passing the request on to the server that owns what it is for: no answer within %v: %s", f.api.cluster.Patience, why))
-	reply.Write(w, r, p)
+	reply.Refuse(w, r, fmt.Errorf("passing the request on to the server that owns what it is for: none has answered within %v; try again in a moment: %s: %w", f.api.cluster.Patience, why, code))
 	return true
 }
 
@@ -261,7 +260,7 @@ func (f *forwarding) request(ctx context.Context, r *http.Request) *http.Request
 			out.Header[name] = values
 		}
 	}
-	if p := f.passage; p.body != nil {
+	if p := f.passage; len(p.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	}
 	if f.passage.made != "" {
@@ -376,14 +375,14 @@ func passStream(w http.ResponseWriter, from io.Reader) error {
 
 // refuseUnknown answers a request that may have been carried out and must not be repeated.
 func refuseUnknown(w http.ResponseWriter, r *http.Request, rules rules, n flawless.Node, err error) {
-	reply.Write(w, r, reply.New(http.StatusBadGateway, "", fmt.Sprintf("it is unknown whether the request was carried out: the connection to node %s, which owns what it is for, broke before the answer came. %s before you send it again: %v",
-		n.Name, rules.look, err)))
+	reply.Refuse(w, r, fmt.Errorf("passing the request on to node %s, which owns what it is for: the connection broke after the request was sent, so it may have been carried out. %s before you send it again: %v: %w",
+		n.Name, rules.look, err, flawless.Lost))
 }
 
 // refuseRepeated answers a request that was repeated because the first answer was lost, and that the owner then refused.
 func refuseRepeated(w http.ResponseWriter, r *http.Request, rules rules, a *answer) {
-	reply.Write(w, r, reply.New(http.StatusBadGateway, "", fmt.Sprintf("it is unknown whether the request was carried out: the connection to its owner broke before the answer came, so it was sent again, and refused then, perhaps because the first one was carried out. %s: %s",
-		rules.look, cmp.Or(a.problem.Detail, http.StatusText(a.StatusCode)))))
+	reply.Refuse(w, r, fmt.Errorf("passing the request on to its owner: the connection broke before the answer came, so it was sent again, and was refused then, perhaps because the first one was carried out. %s: %s: %w",
+		rules.look, cmp.Or(a.problem.Detail, http.StatusText(a.StatusCode)), flawless.Lost))
 }
 
 // noteOperation is the middleware that notes which operation a request is for.

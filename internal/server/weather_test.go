@@ -167,7 +167,7 @@ func TestAPIOverHTTP2WithoutTLS(t *testing.T) {
 func TestTenThousandStartsAtOnce(t *testing.T) {
 	t.Parallel()
 	n := 10_000
-	if testing.Short() {
+	if testing.Short() || os.Getenv(withFront) != "" {
 		n = 1000
 	}
 	w := newWeathered(t)
