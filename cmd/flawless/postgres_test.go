@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -215,53 +214,5 @@ func (p *process) health(state string) (h flawless.Health) {
 		if time.Since(began) > 20*time.Second {
 			p.t.Fatalf("its health is not %s, but %s", state, text)
 		}
-	}
-}
-
-// TestServerStopsWhenDatabaseLostWrites restores an older copy of the database under a server, and lets a supervisor start
-// the server again.
-func TestServerStopsWhenDatabaseLostWrites(t *testing.T) {
-	t.Parallel()
-	s := pgtest.Start(t, nil)
-	p, flags := database(t, s)
-	said := p.up(flags...)
-	t.Cleanup(p.kill)
-	c := p.connect()
-	defer c.Close()
-	obeying(t, c, "before")
-	data, backup := filepath.Join(s.Dir, "data"), filepath.Join(s.Dir, "backup")
-	replace := func(from, to string) {
-		t.Helper()
-		s.Stop(t, pgtest.Fast)
-		if out, err := exec.Command("sh", "-c", `rm -rf "$2" && cp -a "$1" "$2"`, "sh", from, to).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		s.StartAgain(t)
-	}
-	replace(data, backup)
-	p.health("ok")
-	for _, id := range []string{"a", "b", "c"} {
-		for began := time.Now(); ; <-time.After(100 * time.Millisecond) { // until it has noticed that the database is back
-			_, _, err := c.Start(t.Context(), client.Start{Module: "guest", Workflow: "obey", ID: id}, false)
-			if err == nil {
-				break
-			}
-			if time.Since(began) > 10*time.Second {
-				t.Fatal(err)
-			}
-		}
-	}
-	replace(backup, data)
-	_, _, _ = c.Start(t.Context(), client.Start{Module: "guest", Workflow: "obey", ID: "d"}, false)
-	if code := p.ends(20 * time.Second); code != 13 || !strings.Contains(said.String(), "acknowledged") {
-		t.Errorf("it ends with %d: %s", code, said)
-	}
-	if code, out := p.command(append([]string{"up"}, flags...)...); code != 13 || !strings.Contains(out, "DELETE FROM") {
-		t.Errorf("the next start ends with %d: %s", code, out)
-	}
-	s.Exec(t, "DELETE FROM other.meta WHERE name = 'lost'")
-	p.up(flags...)
-	if r, err := c.Run(t.Context(), "before", false); err != nil || r.Status != flawless.Waiting {
-		t.Errorf("the run is %+v, %v", r, err)
 	}
 }

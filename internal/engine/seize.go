@@ -43,8 +43,6 @@ type holdMove struct {
 	To flawless.Upgrade `cbor:"3,keyasint"`
 }
 
-type nothing struct{}
-
 var (
 	opSeize = peerOp[hold, holdState]{"seize run", func(e *Engine, ctx context.Context, h hold) (holdState, error) {
 		s, err := e.seizeFor(ctx, h)

@@ -58,21 +58,17 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 	if err := e.admission.Load(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
-	limits, err := e.store.Limits(ctx, shards)
-	if err != nil {
-		return fmt.Errorf("reading rate limits: %w", err)
-	}
 	schedules, err := e.store.Schedules(ctx, shards)
 	if err != nil {
 		return fmt.Errorf("reading the schedules: %w", err)
 	}
-	e.limits.Load(limits)
 	e.runs.Own(ofRuns(shards)...)
 	for _, sh := range shards { // those that were lost before there was somebody to tell
 		if !e.lease.Has(sh) {
 			e.shardLost(sh)
 		}
 	}
+	e.errands.Moved()
 	e.admission.Shift()
 	e.schedules.Load(schedules)
 	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
@@ -188,9 +184,10 @@ func (e *Engine) abandon(shards []store.Shard) {
 	of := setOf(shards)
 	e.runs.Abandon(ofRuns(shards)...)
 	e.schedules.Abandon(of.schedule)
-	e.ends.abandon(of.run)
+	e.errands.Abandon(of.run)
+	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
-	e.limits.Abandon(of.run, of.host)
+	e.limits.Abandon(of.run)
 	e.admission.Abandon(of.run)
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
@@ -210,7 +207,6 @@ func setOf(shards []store.Shard) shardSet {
 func (s shardSet) run(id string) bool        { return s[store.ShardOf(id)] }
 func (s shardSet) state(name string) bool    { return s[store.ShardOfName(store.KindState, name)] }
 func (s shardSet) schedule(name string) bool { return s[store.ShardOfName(store.KindSchedule, name)] }
-func (s shardSet) host(host string) bool     { return s[store.ShardOfName(store.KindHost, host)] }
 
 // ownsName returns nil if the engine owns what has a name, else flawless.Elsewhere.
 func (e *Engine) ownsName(k store.Kind, name string) error {

@@ -81,6 +81,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.states()
 	a.secrets()
 	a.limits()
+	a.history()
 	a.nodes()
 	a.hosts()
 	a.settings()

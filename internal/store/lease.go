@@ -192,6 +192,9 @@ func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 	return s.claimRows(ctx, l, &stored, shards, func(*draft) error { return nil })
 }
 
+// ClaimAbove makes all claims get epochs above this one, even if the store has lost the claims with lower ones.
+func (s *Store) ClaimAbove(epoch uint64) { s.floor.Store(epoch) }
+
 // claimRows claims shards whose rows are as they were read, together with what more adds to the batch. It returns
 // [flawless.Fenced] if a row has changed.
 func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, more func(d *draft) error) error {
@@ -207,7 +210,7 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			continue
 		}
 		old := stored[sh]
-		row := &leaseRow{owner: l.owner, epoch: old.epoch + 1}
+		row := &leaseRow{owner: l.owner, epoch: max(old.epoch, s.floor.Load()) + 1}
 		if values[row.epoch] == nil {
 			var b bytes.Buffer
 			if err := s.codec.Encode(&b, leaseValue{l.owner, row.epoch}); err != nil {
@@ -215,9 +218,9 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			}
 			values[row.epoch] = b.Bytes()
 		}
-		row.item = Item{key.OfLease(sh), values[row.epoch]}
-		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
-		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
+		row.item = Item{Key: key.OfLease(sh), Value: values[row.epoch]}
+		d.batch.Expect = append(d.batch.Expect, Item{Key: row.item.Key, Value: old.item.Value})
+		d.batch.Set = append(d.batch.Set, Item{Key: bytes.Clone(row.item.Key), Value: bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
 	}
 	if err := more(d); err != nil {
@@ -295,24 +298,30 @@ func (s *Store) confirm(ctx context.Context, l *Lease) (now [Shards + 1]leaseRow
 // does not hold, it changes nothing, and returns [flawless.Fenced] if l does not own the shard, otherwise
 // [flawless.Conflict].
 func (s *Store) under(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) error {
+	_, err := s.underAt(ctx, l, sh, build)
+	return err
+}
+
+// underAt is under that returns the position of the batch.
+func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) (at Position, err error) {
 	row, err := l.await(ctx, sh)
 	if err != nil {
-		return fmt.Errorf("%s may not write now: %w", l.owner, err)
+		return at, fmt.Errorf("%s may not write now: %w", l.owner, err)
 	}
 	if row == nil {
-		return fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
+		return at, fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()
 	defer s.release(d)
 	d.batch.Expect, d.epoch = append(d.batch.Expect, row.item), row.epoch
 	if err := build(d); err != nil {
-		return err
+		return at, err
 	}
-	err = s.kv.Apply(ctx, &d.batch)
+	at, err = s.kv.applyAt(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
 		err = s.fenced(ctx, l, sh, row)
 	}
-	return err
+	return at, err
 }
 
 // underAny is under for what belongs to no shard: l must own any. build may be called several times.

@@ -121,6 +121,13 @@ func (v *Vault) refresh(ctx context.Context) error {
 	return nil
 }
 
+// Refresh reads all secrets again, because another server may have changed them.
+func (v *Vault) Refresh(ctx context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.refresh(ctx)
+}
+
 // Open returns all secrets with their values. Secrets with a problem have no value. The caller must not modify the
 // slice.
 func (v *Vault) Open() []flawless.OpenSecret { return *v.open.Load() }

@@ -62,20 +62,31 @@ type Options struct {
 	AcceptCopy   bool      // accept a directory that is a copy
 	Out          io.Writer // for what the server prints about its state
 	Log          io.Writer
+
+	isUp func() // called when the server accepts requests
 }
 
 // Run runs a server until ctx ends or its store fails. Its error is of one of the classes below if the store
 // is the reason.
 //
-// A node of a cluster that stood still for so long that another one took over has nothing left that is its own. It begins
-// anew in the same process, with everything made again as after a restart.
+// If its database has lost writes, the server starts once more, which finds out what that means for each run. A node of a
+// cluster that stood still for so long that another one took over has nothing left that is its own. It begins anew in the same
+// process, too, with everything made again as after a restart.
 func Run(ctx context.Context, o Options) error {
 	for {
+		up := false
+		o.isUp = func() { up = true }
 		err := serve(ctx, o)
-		if !errors.Is(err, errReplaced) || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return Reason(err)
+		case up && errors.Is(err, WritesLost):
+			fmt.Fprintln(o.Out, "starting again, because the database has lost writes that it had acknowledged")
+		case errors.Is(err, errReplaced):
+			fmt.Fprintf(o.Out, "starting again as a new node: %v\n", err)
+		default:
 			return Reason(err)
 		}
-		fmt.Fprintf(o.Out, "starting again as a new node: %v\n", err)
 	}
 }
 
@@ -146,7 +157,7 @@ func serve(ctx context.Context, o Options) (err error) {
 	}
 	web := effect.NewClient(outside, secrets.Open)
 	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact}
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
 	if n := st.node; n != nil {
 		if err := n.join(ctx, secrets.Keys()); err != nil {
 			return errors.Join(err, l.Close(ctx))
@@ -188,6 +199,10 @@ func serve(ctx context.Context, o Options) (err error) {
 		quic = fmt.Sprintf(", https://%s (HTTP/3)", l.UDP())
 	}
 	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2)%s, data in %s\n", flawless.Version, l.TCP(), quic, st.place)
+	if eng.History().Open {
+		fmt.Fprintln(o.Out, questioned)
+	}
+	o.isUp()
 
 	select {
 	case <-ctx.Done():
@@ -205,6 +220,13 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 }
+
+// questioned is what a server prints whose database may have lost writes.
+const questioned = `The database may have lost acknowledged writes, and this server cannot know all
+calls that were made since. So no run goes on that was open then, and no run with
+an id of its caller's starts:
+  flawless history              shows what is known
+  flawless history accept --yes lets the runs go on, once you have decided about them`
 
 // stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting, also that for a
 // database.

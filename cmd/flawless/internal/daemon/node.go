@@ -228,8 +228,11 @@ func (n *node) seen(ctx context.Context, v cluster.View) {
 	n.mu.Unlock()
 	n.acting.Lock()
 	defer n.acting.Unlock()
-	if n.engine.Load() != nil && !n.stopping.Load() {
+	if e := n.engine.Load(); e != nil && !n.stopping.Load() {
 		n.keeper.See(ctx, v)
+		if err := e.Refresh(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("reading what other nodes have changed failed, will retry", "error", err)
+		}
 	}
 }
 
