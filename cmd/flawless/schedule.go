@@ -209,14 +209,6 @@ one. All of them start at once.`,
 	return c
 }
 
-func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Schedules(ctx)
-		for _, s := range all {
-			out = append(out, s.Name+"\t"+s.Cron+" "+s.Zone)
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Schedules, func(s flawless.Schedule) string { return s.Name + "\t" + s.Cron + " " + s.Zone })
 }

@@ -138,6 +138,7 @@ type Engine struct {
 	sweeper   *retention.Sweeper      // removes ended runs
 	scrubber  *scrub.Scrubber         // of a store with files of its own
 	library   *library.Library        // modules
+	holds     heldRuns                // runs that are seized for other servers
 	hub       *hub.Hub                // followers of runs
 	reading   *semaphore.Weighted     // held by followers while they read
 }

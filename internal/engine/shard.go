@@ -91,7 +91,7 @@ func ofRuns(shards []store.Shard) []store.Shard {
 // shards are given up in any case; if that cannot be written, the store still names this engine as their owner. Shards that
 // another Release gives up are left to it.
 func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
-	shards = e.leave(shards)
+	shards = e.departing(shards)
 	if len(shards) == 0 {
 		return nil
 	}
@@ -109,8 +109,8 @@ func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
 	return free
 }
 
-// leave returns those of some shards that the engine has and does not give up yet, and notes that it does.
-func (e *Engine) leave(shards []store.Shard) (leaving []store.Shard) {
+// departing returns those of some shards that the engine has and does not give up yet, and notes that it does.
+func (e *Engine) departing(shards []store.Shard) (leaving []store.Shard) {
 	e.moves.Lock()
 	defer e.moves.Unlock()
 	e.abandonLost()
