@@ -2,12 +2,11 @@ package core
 
 import (
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 )
 
 // A copy of a store does not know what the original has done since. So the runs that are open in a copy are held: a
 // held run takes no turn and begins no call until a person resumes it. So are the children that it still has to start.
-// Runs that are started later are not held.
+// Runs that are started later are not held. The same goes for a store whose database may have lost acknowledged writes.
 
 // Hold returns the entry that holds a run, or none if it is held already or has nothing left to do.
 func (s *State) Hold(p flawless.Pause, now int64) []flawless.Entry {
@@ -20,8 +19,12 @@ func (s *State) Hold(p flawless.Pause, now int64) []flawless.Entry {
 // recoverHeld is Recover for a held run. A call that would be sent again, or waits for a permit, waits for the run to
 // be resumed instead, like for its next attempt. An attempt that was in flight is then repeated with its full time-out.
 // The calls of a run that has ended, which nobody resumes, have an unknown outcome.
-func (s *State) recoverHeld(now int64) (out []flawless.Entry) {
-	const why = "the engine stopped after the call began and before its outcome was logged, and this store is a copy"
+func (s *State) recoverHeld(now int64, terms func(*OpenCall) Terms) (out []flawless.Entry) {
+	because, may := "this store is a copy", "the original may have made the call"
+	if s.held.Lost {
+		because, may = "the database may have lost acknowledged writes", "the call may have been made since"
+	}
+	why := "the engine stopped after the call began and before its outcome was logged, and " + because
 	at := max(now, s.at)
 	for _, c := range s.OpenCalls() {
 		if c.invalid != nil || c.kind.Perform == nil || c.unknownReason != "" || s.status == "" && c.nextAt != 0 {
@@ -29,15 +32,13 @@ func (s *State) recoverHeld(now int64) (out []flawless.Entry) {
 		}
 		switch {
 		case s.status != "":
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: "this store is a copy, and the original may have made the call"}}, 0))
+			out = append(out, c.concluded(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: because + ", and " + may}}, terms(c)))
 		case c.awaitsPermit:
-			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: c.fresh, Result: "held: this store is a copy"}})
+			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: c.fresh, Result: "held: " + because}})
 		case c.policy.Idempotent:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: true, Result: why + "; it is idempotent, so it is sent again when the run is resumed"}})
-		case c.policy.Tell:
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, false, why, "", 0), Note: why}}, 0))
 		default:
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}}, 0))
+			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why, "", 0, nil), terms(c)))
 		}
 	}
 	return out

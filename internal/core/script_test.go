@@ -30,6 +30,8 @@ type scenario struct {
 	terms Terms            // of the operator, for every call
 }
 
+func (w *scenario) declared(*OpenCall) Terms { return w.terms }
+
 func newScenario(t *testing.T) *scenario { return newScenarioUntil(t, 0) }
 
 // newScenarioUntil is newScenario for a run with a deadline.
@@ -192,10 +194,17 @@ func (w *scenario) do(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.Recover(at, func(*OpenCall) Terms { return w.terms })...)
+		return w.take(w.s.Recover(at, w.declared)...)
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
+	case "lose": // the database loses calls to a.example that were made
+		var lost []Lost
+		for _, word := range strings.Fields(rest) {
+			n, _ := strconv.Atoi(word)
+			lost = append(lost, Lost{n, "POST http://a.example/"})
+		}
+		return w.take(w.s.Lose(lost, "the database lost acknowledged writes", at)...)
 	case "hold", "resume": // because the store is a copy
 		return w.take(flawless.Entry{At: at, Pause: &flawless.Pause{Hold: what == "hold", Resume: what == "resume"}})
 	case "late":
@@ -224,9 +233,9 @@ func (w *scenario) do(step string) []string {
 	case "decide":
 		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
 	case "hurry":
-		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at, w.declared))
 	case "give up":
-		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at, w.declared))
 	case "pause", "unpause": // because a person says so
 		return w.request(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
 	case "status": // the server answers with it

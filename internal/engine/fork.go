@@ -92,7 +92,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	if err != nil {
 		return nil, nil, err
 	}
-	past, err := fork.New(ctx, m, id, log, fork.Options{Turn: o.Turn, Answers: o.Answers, Who: o.Who, Kinds: e.kinds, Runs: e.Run})
+	past, err := fork.New(ctx, m, id, log, fork.Options{Turn: o.Turn, Answers: o.Answers, Who: o.Who, Kinds: e.kinds, Runs: e.Run, Terms: e.terms})
 	if err != nil {
 		giveBack()
 		return nil, nil, err

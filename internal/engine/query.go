@@ -20,7 +20,11 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	return e.runs.Summary(ctx, id)
+	r, err := e.runs.Summary(ctx, id)
+	if errors.Is(err, store.ErrStale) {
+		return flawless.Run{}, fmt.Errorf("there is no run %s yet: %w", id, flawless.NotFound)
+	}
+	return r, err
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
@@ -79,7 +83,16 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 // and flawless.Conflict if the outcome is not unknown.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
+	forgotten := false
+	r, err := e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) {
+		entries, err := s.Decide(d, now)
+		forgotten = s.Forgets(entries)
+		return entries, err
+	})
+	if err == nil && forgotten {
+		err = e.removeLost(ctx, id)
+	}
+	return r, err
 }
 
 // Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless
@@ -133,7 +146,13 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 // Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
 // the call does not wait for an attempt, or several do and none is named.
 func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now) })
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now, e.terms(s)) })
+}
+
+// terms returns what the operator and the module declare for the calls of a run.
+func (e *Engine) terms(s *core.State) func(*core.OpenCall) core.Terms {
+	start := s.Start()
+	return func(c *core.OpenCall) core.Terms { return e.policy.Terms(start.Module, start.Digest, c.Policy()) }
 }
 
 // peek calls f with the state of a run, and returns when all that f has seen is durable.

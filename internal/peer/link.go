@@ -38,6 +38,13 @@ type links struct {
 	open   map[string]*http.ClientConn // by node
 }
 
+// isRefused reports whether the other side has refused our certificate, which it does before it reads any request (RFC 8446,
+// section 6.2). Our side of the handshake is over by then, and the request may have been written.
+func isRefused(err error) bool {
+	var alert *net.OpError // whose type crypto/tls hides
+	return errors.As(err, &alert) && alert.Op == "remote error" && alert.Err.Error() == "tls: bad certificate"
+}
+
 // secured is the context key of the TLS connection that becomes an HTTP/2 connection.
 type secured struct{}
 
@@ -66,7 +73,7 @@ func (l *links) roundTrip(n flawless.Node, r *http.Request) (*http.Response, err
 		if conn.Err() != nil {
 			l.forget(n.ID, conn)
 		}
-		if !began.Load() {
+		if !began.Load() || isRefused(err) {
 			err = fmt.Errorf("%w: %w", ErrUnsent, err)
 		}
 		return nil, fmt.Errorf("asking node %s at %s: %w", n.Name, n.Address, err)

@@ -254,7 +254,12 @@ func (p *Peer) Others(ctx context.Context) ([]flawless.Node, error) {
 // it; with any other error it may have been carried out.
 func (p *Peer) Send(n flawless.Node, r *http.Request) (*http.Response, error) {
 	r.URL.Scheme, r.URL.Host = "https", n.Address
-	return p.links.roundTrip(n, r)
+	res, err := p.links.roundTrip(n, r)
+	if err == nil && res.StatusCode == http.StatusForbidden && res.Header.Get(codeHeader) != "" { // the word of the peer, not of its API
+		_ = res.Body.Close()
+		return nil, fmt.Errorf("node %s does not count this one among the living: %w", n.Name, ErrUnsent)
+	}
+	return res, err
 }
 
 // serve answers a request of another node. Its certificate was checked when it connected; it may have died since.

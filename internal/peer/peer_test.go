@@ -240,7 +240,16 @@ func TestOnlyLivingNodesAreTrusted(t *testing.T) {
 	if _, err := b.known.get(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := post(a.links, b.row); err == nil { // over the connection that it has
+	for range 2 { // over the connection that it has, and over another one
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/runs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Send(b.row, r); !errors.Is(err, ErrUnsent) { // its client must not be given that answer
+			t.Errorf("a node that was called dead passed a request on: %v", err)
+		}
+	}
+	if err := post(a.links, b.row); err == nil {
 		t.Error("a node that was called dead was answered")
 	}
 }

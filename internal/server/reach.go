@@ -40,6 +40,9 @@ var reach = []rules{
 	{"version", ofServer, true, reads, ""},
 	{"health", ofServer, true, reads, ""},
 	{"get-store-check", ofServer, true, reads, ""},
+	{"list-nodes", inStore, true, reads, ""},
+	{"drain-node", inStore, true, sameAfter, ""},
+	{"undrain-node", inStore, true, sameAfter, ""},
 	{"check-store", ofServer, true, "a check that is running is not started twice", ""},
 
 	{"start-run", atOwner, true, "the first server chooses the id, and an id starts one run", lookRun},

@@ -44,11 +44,11 @@ func TestTokenIsRequiredEverywhere(t *testing.T) {
 	doc.Paths["/api/workflow/send-msg/{id}"] = map[string]json.RawMessage{"post": nil}
 	doc.Paths["/api/module/deploy"] = map[string]json.RawMessage{"post": nil}
 	doc.Paths["/workflow/start/{module}/{workflow}"] = map[string]json.RawMessage{"post": nil}
-	for _, path := range []string{"/workflow/{id}", "/version", "/metrics", "/openapi.json", "/nothing", "/api/v1/promises/a%2Fb/other"} {
+	for _, path := range []string{"/workflow/{id}", "/version", "/metrics", "/openapi.json", "/livez", "/readyz", "/nothing", "/api/v1/promises/a%2Fb/other"} {
 		doc.Paths[path] = map[string]json.RawMessage{"get": nil}
 	}
 	asks := Require(theToken, api)
-	free := map[string]bool{"get /api/v1/health": true, "post /api/v1/promises/{token}": true, "post /api/v1/promises/{token}/reject": true}
+	free := map[string]bool{"get /api/v1/health": true, "get /livez": true, "get /readyz": true, "post /api/v1/promises/{token}": true, "post /api/v1/promises/{token}/reject": true}
 	for pattern, methods := range doc.Paths {
 		path := regexp.MustCompile(`{n}`).ReplaceAllString(pattern, "1")
 		path = regexp.MustCompile(`{\w+}`).ReplaceAllString(path, "x")

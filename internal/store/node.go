@@ -95,7 +95,10 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	d := s.draft()
 	defer s.release(d)
 	for _, sh := range shards {
-		row := l.row(sh)
+		row, err := l.await(ctx, sh)
+		if err != nil {
+			return fmt.Errorf("giving up shard %d: %w", sh, err)
+		}
 		if row == nil {
 			return fmt.Errorf("giving up shard %d: %s does not own it: %w", sh, l.owner, flawless.Fenced)
 		}
@@ -139,7 +142,7 @@ func (s *Store) Reclaim(ctx context.Context, l *Lease, shards ...Shard) ([]Shard
 	if err != nil {
 		return nil, err
 	}
-	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Owns(sh) })
+	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Has(sh) })
 	return s.claimAsRead(ctx, l, &stored, own)
 }
 

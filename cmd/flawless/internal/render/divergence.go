@@ -59,7 +59,11 @@ func Divergence(w io.Writer, d *flawless.Divergence, source Sources) {
 			break
 		}
 		x, y := excerpts(u.Logged, u.Asked, maxUnequalText)
-		fmt.Fprintf(w, "  %s differs: logged %s, asked %s\n", u.Field, x, y)
+		verb := "differs"
+		if u.Field == "headers" {
+			verb = "differ"
+		}
+		fmt.Fprintf(w, "  %s %s: logged %s, asked %s\n", u.Field, verb, x, y)
 	}
 }
 
