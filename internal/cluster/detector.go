@@ -24,6 +24,9 @@ type sighting struct {
 	reads int
 }
 
+// restart forgets what was seen of living nodes: what another database server shows may be older.
+func (d *detector) restart() { d.seen = nil }
+
 // observe takes the rows of a read that was sent and returned at these times, and returns the nodes that are dead.
 //
 // The time from the return of the first read to the sending of the last is the shortest time for which the number may

@@ -47,6 +47,7 @@ type Member struct {
 	node     flawless.Node // its row, as far as this node knows
 	draining bool
 	detector detector
+	changes  uint64 // of the database server, as of the last renewal
 }
 
 // New returns a Member that has not joined.
@@ -170,6 +171,11 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	}
 	m.node, nodes[i] = after, after
 	m.extend(sent)
+	// A number that has not changed counts only from what the same database server has shown.
+	if now := m.o.Store.Changes(); now != m.changes {
+		m.changes = now
+		m.detector.restart()
+	}
 	silent := m.detector.observe(asked, returned, nodes)
 	return View{
 		Living: slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead }),
