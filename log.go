@@ -90,6 +90,7 @@ type Start struct {
 	Queue    *QueueOptions     `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // concurrency key and priority
 	Schedule string            `json:"schedule,omitempty" cbor:"42,keyasint,omitempty"` // the schedule that started it
 	Version  string            `json:"version,omitempty" cbor:"43,keyasint,omitempty"`  // version of the module, if one was requested
+	Lost     bool              `json:"lost,omitempty" cbor:"44,keyasint,omitempty"`     // the database lost the run; its code and input are not known
 }
 
 // DeadlineFrom returns the deadline of a run with the same terms that begins now. Both times are Unix nanoseconds; 0
@@ -171,6 +172,9 @@ type Pause struct {
 	Resume bool   `json:"resume,omitempty" cbor:"1,keyasint,omitempty"`
 	Who    string `json:"who,omitempty" cbor:"2,keyasint,omitempty"`
 	Note   string `json:"note,omitempty" cbor:"3,keyasint,omitempty"`
+	// Lost, with Hold, says that the run is held because the database may have lost acknowledged writes, until somebody
+	// accepts its history.
+	Lost bool `json:"lost,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
 // Stage is a point in the exchange with a server: connected, sent, answered or failed.
@@ -226,6 +230,13 @@ type Unknown struct {
 	Stages []Stage `json:"stages,omitempty" cbor:"3,keyasint,omitempty"`
 	// Reached is as in Arrival.
 	Reached int64 `json:"reached,omitempty" cbor:"51,keyasint,omitempty"`
+	// Lost is set if the log does not have the call, because the database has lost acknowledged writes.
+	Lost *LostCall `json:"lost,omitempty" cbor:"52,keyasint,omitempty"`
+}
+
+// LostCall is a call that was made before the database lost the turn that made it.
+type LostCall struct {
+	Request string `json:"request,omitempty" cbor:"1,keyasint,omitempty"` // a summary for people
 }
 
 // Adopted says, in a fork, that a spawn call is answered by a child of the original run, and that no other child is

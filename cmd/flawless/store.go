@@ -21,7 +21,7 @@ import (
 
 func (a *app) storeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand(), a.storeCopyCommand())
+	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand(), a.storeCopyCommand(), a.storeRestoredCommand())
 	return c
 }
 

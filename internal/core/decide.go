@@ -16,6 +16,9 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	if c == nil || c.unknownReason == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not unknown, so there is nothing to decide: %w", d.Call, s.id, flawless.Conflict)
 	}
+	if c.kind == lostKind && d.Resolution != flawless.Fail {
+		return s.decideLost(c, d, now)
+	}
 	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
 		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins no more attempts; resolve the call with response, error or fail: %w", d.Call, s.id, endedText(s.status), flawless.Conflict)
 	}

@@ -198,6 +198,13 @@ func (w *scenario) do(step string) []string {
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
+	case "lose": // the database loses calls to a.example that were made
+		var lost []Lost
+		for _, word := range strings.Fields(rest) {
+			n, _ := strconv.Atoi(word)
+			lost = append(lost, Lost{n, "POST http://a.example/"})
+		}
+		return w.take(w.s.Lose(lost, "the database lost acknowledged writes", at)...)
 	case "hold", "resume": // because the store is a copy
 		return w.take(flawless.Entry{At: at, Pause: &flawless.Pause{Hold: what == "hold", Resume: what == "resume"}})
 	case "late":

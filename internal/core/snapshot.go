@@ -17,7 +17,7 @@ import (
 
 // StateFormat is the format number of a state in an image. A change of the state, or of what Step does with an entry,
 // gets a new number, and Restore keeps reading the older ones.
-const StateFormat = 5
+const StateFormat = 6
 
 // snapshot is a state as it is stored.
 type snapshot struct {
@@ -45,6 +45,7 @@ type snapshot struct {
 	Steps    []flawless.Step       `json:",omitempty"`
 	Known    *flawless.Self        `json:",omitempty"` // nil if it is as at the start
 	Was      []string              `json:",omitempty"`
+	Foretold map[int]foretold      `json:",omitempty"` // from format 6 on
 }
 
 // keySnapshot is the key of an accepted message and the digest of the message. The oldest comes first.
@@ -86,6 +87,7 @@ type callSnapshot struct {
 	Before keyHistory `json:",omitzero"`
 	Word   int64      `json:",omitempty"`
 	Busy   bool       `json:",omitempty"`
+	Title  string     `json:",omitempty"` // of a lost call; from format 6 on
 }
 
 type answerSnapshot struct {
@@ -97,7 +99,7 @@ type answerSnapshot struct {
 // Snapshot encodes the state of an open run.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps, Foretold: s.foretold}
 	if len(s.formerIDs) > 0 {
 		out.Known, out.Was = &s.self, s.formerIDs
 	}
@@ -110,7 +112,10 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress, ""})
+		if c.kind == lostKind {
+			out.Calls[len(out.Calls)-1].Title = c.policy.Title
+		}
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -146,13 +151,16 @@ func (s *State) Restore(b []byte) error {
 	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they arrived is not known any more
 		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
-	s.keyHistories = in.Told
+	s.keyHistories, s.foretold = in.Told, in.Foretold
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)
 	}
 	for _, k := range in.Calls {
 		c := s.parseCall(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
+		if k.Kind == lostKind.Name {
+			c = newLostCall(k.N, k.Title, k.Made)
+		}
 		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
 		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed

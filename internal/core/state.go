@@ -48,6 +48,10 @@ type State struct {
 	endedAt   int64
 	labels    map[string]string // replaced as a whole when one changes
 	steps     []flawless.Step   // of sagas, taken and not undone; replaced as a whole
+
+	foretold map[int]foretold // decisions about lost calls that the run has not made again
+	toTell   []int            // calls that are answered with one of them in the current write
+	stray    string           // why the run is held in the current write: it went another way than before a loss
 }
 
 // OpenCall is a call that has not been answered.
@@ -124,6 +128,10 @@ func (s *State) step(e flawless.Entry) []Attempt {
 			s.open.remove(c)
 		}
 		s.unmarkWithdrawn(e.Arrival.Call)
+		if len(s.toTell) > 0 && s.toTell[0] == e.Arrival.Call {
+			s.toTell = s.toTell[1:]
+			delete(s.foretold, e.Arrival.Call)
+		}
 		s.mail.remove(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
@@ -137,6 +145,9 @@ func (s *State) step(e flawless.Entry) []Attempt {
 			}
 		}
 	case e.Unknown != nil:
+		if e.Unknown.Lost != nil {
+			s.stepLost(e.Unknown, e.At)
+		}
 		if c := s.open.edit(e.Unknown.Call); c != nil {
 			// A non-empty reason marks the outcome as unknown, so there must be one.
 			c.unknownReason, c.unknownAt, c.nextAt, c.awaitsPermit = cmp.Or(e.Unknown.Reason, "its outcome is unknown"), e.At, 0, false
@@ -148,7 +159,9 @@ func (s *State) step(e flawless.Entry) []Attempt {
 			c.child = e.Adopted.Run
 		}
 	case e.Decision != nil:
-		if c := s.open.edit(e.Decision.Call); c != nil {
+		if c := s.open.edit(e.Decision.Call); c != nil && c.kind == lostKind {
+			s.stepDecisionLost(c, e.Decision)
+		} else if c != nil {
 			retrying := c.unknownReason == "" && c.nextAt != 0
 			c.unknownReason = ""
 			switch e.Decision.Resolution {
@@ -181,7 +194,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 	case e.Pause != nil:
 		switch p := e.Pause; {
 		case p.Hold:
-			s.held = p
+			s.held, s.stray = p, ""
 		case !p.Resume:
 			s.paused = p
 		case s.held != nil:
@@ -221,9 +234,15 @@ func (s *State) stepTurn(t *flawless.Turn) (attempts []Attempt) {
 		}
 		s.open.add(c)
 		s.recallKey(c)
-		if c.invalid == nil && c.kind.Perform != nil {
+		if answered := s.meet(c); !answered && c.invalid == nil && c.kind.Perform != nil {
 			attempts = append(attempts, Attempt{c.N, c.attempt})
 		}
+	}
+	if s.stray != "" {
+		for _, t := range attempts {
+			s.open.edit(t.Call).postpone(s.at)
+		}
+		attempts = nil
 	}
 	if t.Ended != nil {
 		switch f := t.Ended.Failure; {
@@ -300,8 +319,14 @@ func (s *State) end(status flawless.Status, output []byte, failure *flawless.Fai
 // withdrawn, are invalid or wait for a cancellation, and messages handed to the calls that receive them.
 func (s *State) Consequences() (out []flawless.Entry) {
 	out = s.WithdrawnEntries()
+	for _, call := range s.toTell {
+		out = append(out, s.toldEntry(call))
+	}
 	if s.status != "" {
 		return out
+	}
+	if s.stray != "" {
+		out = append(out, s.strayEntry())
 	}
 	withdrawn := len(out) // these come first
 	for _, c := range s.open.list(invalid) {

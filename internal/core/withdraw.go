@@ -25,7 +25,7 @@ func (s *State) stepWithdraw(h effect.WithdrawHead, before int) {
 		s.markWithdrawn(c, withdrawal{c.N, effect.NotBegun, "withdrawn before a message came: " + withdrawalCause(h.Why)})
 		return
 	}
-	if c == nil || c.invalid != nil || c.kind.Perform == nil || c.unknownReason != "" || s.IsWithdrawing(c.N) {
+	if c == nil || c.invalid != nil || c.kind.Perform == nil || c.unknownReason != "" || s.IsWithdrawing(c.N) || slices.Contains(s.toTell, c.N) {
 		return
 	}
 	// While steps of a saga can still be undone, an undo must not overtake any call, even one that was not made with

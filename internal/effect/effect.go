@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
 // Kind is one kind of call: how it is parsed, and who performs it.
@@ -78,7 +79,13 @@ type Attempt struct {
 	Of   string
 	// Policy is what Check returned for the call. With the zero value the call is parsed again.
 	Policy Policy
+	// Sending is called right before the first byte leaves, and before each further write. After an error nothing more is
+	// written. Nil allows everything.
+	Sending func(first bool) error
 }
+
+// ErrCutOff, as the cause of an ended context, cuts a call off: what was not sent yet never leaves the machine.
+var ErrCutOff = transport.ErrCutOff
 
 // Outcome is what is known after an attempt.
 type Outcome int

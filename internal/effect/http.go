@@ -55,6 +55,7 @@ func (c *Client) Perform(ctx context.Context, t Attempt) Result {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
 	}
 	r.complete(t.Run, t.Call.N)
+	r.Sending = t.Sending
 	if t.Within > 0 {
 		r.Latest = time.Now().Add(t.Within)
 	}

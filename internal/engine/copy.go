@@ -26,21 +26,11 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
 	}
 	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
-	e.runs.HoldBack(&p)
-	defer e.runs.HoldBack(nil)
-	ids, err := e.unfinished(ctx)
+	n, err := e.holdOpen(ctx, &p)
 	if err != nil {
 		return err
 	}
-	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", len(ids))
-	var all errgroup.Group
-	all.SetLimit(64)
-	for _, id := range ids {
-		all.Go(func() error { return e.holdBack(ctx, id) })
-	}
-	if err := all.Wait(); err != nil {
-		return err
-	}
+	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", n)
 	for _, s := range e.schedules.List() {
 		if s.Paused {
 			continue
@@ -50,6 +40,22 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		}
 	}
 	return e.store.Held(ctx, e.lease)
+}
+
+// holdOpen holds all open runs back, and returns their number when that is durable.
+func (e *Engine) holdOpen(ctx context.Context, p *flawless.Pause) (n int, err error) {
+	e.runs.HoldBack(p)
+	defer e.runs.HoldBack(nil)
+	ids, err := e.unfinished(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var all errgroup.Group
+	all.SetLimit(64)
+	for _, id := range ids {
+		all.Go(func() error { return e.holdBack(ctx, id) })
+	}
+	return len(ids), all.Wait()
 }
 
 // unfinished returns the runs that are open, or have ended with calls that are still carried out.

@@ -33,11 +33,7 @@ type Fork struct {
 // A crash in the middle leaves the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
-		made, err := e.newID()
-		if err != nil {
-			return flawless.Run{}, err
-		}
-		o.ID = made
+		o.ID = e.NewID()
 	}
 	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err

@@ -90,18 +90,25 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 			take(id, s.Start().Digest)
 		}
 	})
-	for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
-		page, next, err := e.store.Runs(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page {
-			take(r.ID, r.Digest)
-		}
-		if f.Cursor = next; next == "" {
-			return users, nil
+	passes := 1
+	if e.shared {
+		passes = 2 // a run of another server that changes its status while the lists are read may be in none of them
+	}
+	for range passes {
+		for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
+			page, next, err := e.store.Runs(ctx, f)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range page {
+				take(r.ID, r.Digest)
+			}
+			if f.Cursor = next; next == "" {
+				break
+			}
 		}
 	}
+	return users, nil
 }
 
 // unused returns flawless.Conflict if an open run needs one of the modules.

@@ -20,7 +20,11 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	return e.runs.Summary(ctx, id)
+	r, err := e.runs.Summary(ctx, id)
+	if errors.Is(err, store.ErrStale) {
+		return flawless.Run{}, fmt.Errorf("there is no run %s yet: %w", id, flawless.NotFound)
+	}
+	return r, err
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
@@ -79,7 +83,16 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 // and flawless.Conflict if the outcome is not unknown.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
+	forgotten := false
+	r, err := e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) {
+		entries, err := s.Decide(d, now)
+		forgotten = s.Forgets(entries)
+		return entries, err
+	})
+	if err == nil && forgotten {
+		err = e.removeLost(ctx, id)
+	}
+	return r, err
 }
 
 // Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless

@@ -32,7 +32,7 @@ func startOf(s schedule.Start) Start {
 }
 
 func (st *starter) Check(ctx context.Context, s schedule.Start) error {
-	m, l, err := (*Engine)(st).version(ctx, startOf(s))
+	m, l, _, err := (*Engine)(st).version(ctx, startOf(s))
 	if err != nil {
 		return err
 	}
@@ -63,4 +63,9 @@ func (st *starter) Known(ctx context.Context, id string) bool {
 	return err == nil
 }
 
-func (st *starter) Accepts() error { return st.life.Accept() }
+func (st *starter) Accepts() error {
+	if err := st.life.Accept(); err != nil {
+		return err
+	}
+	return (*Engine)(st).checkHistory("of a schedule")
+}

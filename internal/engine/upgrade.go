@@ -38,6 +38,13 @@ func (e *Engine) upgrade(ctx context.Context, name string, o Upgrade) (flawless.
 		return flawless.ModuleUpgrade{}, err
 	}
 	defer done()
+	if !o.DryRun {
+		moved, err := e.library.Reserve(ctx, versions[0].Digest)
+		if err != nil {
+			return flawless.ModuleUpgrade{}, err
+		}
+		defer moved()
+	}
 	return upgrade.Do(ctx, (*upgrades)(e), upgrade.Target{Name: name, Versions: versions, Code: code, Kinds: e.kinds}, o)
 }
 

@@ -52,7 +52,7 @@ func (r *Run) wakeLocked() {
 // drive takes turns, writes, and begins attempts until there is nothing to do. It leaves one attempt, if there is
 // any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another. The run is
 // retained for it.
-func (r *Run) drive() (left *core.Attempt) {
+func (r *Run) drive() (left *begun) {
 	life := r.part.life
 	mended := false
 	for {

@@ -22,18 +22,19 @@ type journal struct {
 	id   string
 	part *part // its shard
 
-	mu      sync.Mutex  // guards the fields below, and those of other parts that say so
-	idle    sync.Cond   // signalled when a write ends or driving ends
-	s       *core.State // state after the log and the outbox
-	seq     uint64      // of the next record
-	stored  *store.Head // as the store has it, nil before the first write
-	outbox  []pending   // entries that are not written yet
-	data    []byte      // to be written with them
-	writing bool        // a write or an image is in progress: others wait
-	begun   uint64      // number of writes begun
-	written uint64      // number of those that are durable
-	failed  error       // of a write: nothing is written after it
-	gone    bool        // the run has left memory, and must be loaded from the log
+	mu      sync.Mutex     // guards the fields below, and those of other parts that say so
+	idle    sync.Cond      // signalled when a write ends or driving ends
+	s       *core.State    // state after the log and the outbox
+	seq     uint64         // of the next record
+	stored  *store.Head    // as the store has it, nil before the first write
+	catalog *store.Catalog // with which the code was chosen; expected by the first write
+	outbox  []pending      // entries that are not written yet
+	data    []byte         // to be written with them
+	writing bool           // a write or an image is in progress: others wait
+	begun   uint64         // number of writes begun
+	written uint64         // number of those that are durable
+	failed  error          // of a write: nothing is written after it
+	gone    bool           // the run has left memory, and must be loaded from the log
 
 	tail   []flawless.Entry // of the last record, if it only has late attempts
 	sealed uint64           // records before this one are never overwritten: an image may follow them
@@ -121,7 +122,7 @@ func (r *Run) flush() {
 // write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
 // retained, and leaves it to the caller. The run stays in memory until everything that follows from the write has started:
 // otherwise a second Run, loaded from the log, would treat attempts about to begin as lost.
-func (r *Run) write(keep bool) (kept *core.Attempt) {
+func (r *Run) write(keep bool) (kept *begun) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
@@ -137,7 +138,8 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data, Catalog: r.catalog}
+	r.catalog = nil
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
@@ -158,7 +160,11 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
 
-	err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+	var at store.Position
+	err := r.part.life.WhenSpace(func() (err error) {
+		at, err = g.o.Store.WriteAt(context.Background(), g.o.Lease, w)
+		return err
+	})
 
 	// No other write begins, and the run stays in memory, until all consequences of this write have started and are
 	// published. So they happen in the order of the records.
@@ -188,7 +194,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		r.notWritten(w.New, err)
 		return nil
 	}
-	return r.follow(batch, &w, summary, cut, keep)
+	return r.follow(batch, &w, at, summary, cut, keep)
 }
 
 // notWritten handles a run whose write failed.
@@ -215,7 +221,7 @@ func (r *Run) notWritten(created bool, err error) {
 }
 
 // follow carries out the consequences of a durable write. See write for keep and the result.
-func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut, keep bool) (kept *core.Attempt) {
+func (r *Run) follow(batch []pending, w *store.Write, at store.Position, summary flawless.Run, cut, keep bool) (kept *begun) {
 	g := r.reg
 	for _, p := range batch {
 		for _, q := range p.queued {
@@ -226,10 +232,10 @@ func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut,
 		for _, t := range p.attempts {
 			if keep && kept == nil {
 				r.Retain()
-				kept = &t
+				kept = &begun{t, at}
 				continue
 			}
-			r.startAttempt(t)
+			r.startAttempt(begun{t, at})
 		}
 	}
 	r.endWithdrawn(batch)

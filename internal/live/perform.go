@@ -8,6 +8,8 @@ import (
 
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/ring"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // flights tracks the calls of a run that are in flight. Guarded by mu.
@@ -16,21 +18,27 @@ type flights struct {
 	behind   []core.Attempt                  // got a permit while the guest was behind
 }
 
+// begun is an attempt whose beginning is durable.
+type begun struct {
+	core.Attempt
+	at store.Position // of the write that made it so
+}
+
 // startAttempt carries out an attempt and its consequences in a new goroutine.
-func (r *Run) startAttempt(t core.Attempt) {
+func (r *Run) startAttempt(t begun) {
 	r.Retain()
 	r.part.tasks.Go(func() { r.carryOn(&t) })
 }
 
 // handOff starts a goroutine for the remaining attempt, if any. The run is retained for it.
-func (r *Run) handOff(left *core.Attempt) {
+func (r *Run) handOff(left *begun) {
 	if left != nil {
 		r.part.tasks.Go(func() { r.carryOn(left) })
 	}
 }
 
 // carryOn carries out the attempt that drive left, and drives the run again if it has no driver, until no attempt is left.
-func (r *Run) carryOn(left *core.Attempt) {
+func (r *Run) carryOn(left *begun) {
 	for left != nil {
 		next := r.attempt(*left)
 		r.Release()
@@ -40,21 +48,22 @@ func (r *Run) carryOn(left *core.Attempt) {
 
 // attempt carries out an attempt and appends the entries for its result. If the run has no driver, attempt drives it, and
 // returns the attempt that drive left.
-func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
+func (r *Run) attempt(t begun) (left *begun) {
+	owns := r.reg.o.Lease.Await(r.part.life.Calls, r.part.shard) // no call begins while others may call this node dead
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
-	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !r.reg.o.Lease.Owns(r.part.shard) {
+	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !owns {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, within := r.s.Recheck(t, r.reg.o.Now(), r.terms(c))
+	entries, within := r.s.Recheck(t.Attempt, r.reg.o.Now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.exchange(c, t, within)
 		if !ok {
 			return nil
 		}
 		r.mu.Lock()
-		entries = r.s.Result(t, result, r.reg.o.Now(), r.terms(c))
+		entries = r.s.Result(t.Attempt, result, r.reg.o.Now(), r.terms(c))
 	}
 	if len(entries) == 0 {
 		r.mu.Unlock()
@@ -77,15 +86,25 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 	return r.reg.o.Policy.Terms(start.Module, start.Digest, c.Policy())
 }
 
-// exchange carries out an attempt, and returns false if the engine was killed or the shard lost in the meantime: to the next owner of the
-// store the outcome is unknown. The caller holds mu, which exchange releases.
-func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (effect.Result, bool) {
+// exchange carries out an attempt, and returns false if the engine was killed or the shard lost in the meantime: to the next
+// owner of the store the outcome is unknown. When the shard is lost, a call that the next owner may repeat is cut off, so
+// that it has no effect after the repetition; others run on, since nobody repeats them. The caller holds mu, which exchange
+// releases.
+func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
 	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
-	ctx, stop := context.WithCancelCause(r.part.life.Calls)
+	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow)
+	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Calls)
+	if job.Policy.Idempotent {
+		defer context.AfterFunc(r.part.life.Calls, func() {
+			if !g.o.Lifecycle.Over() {
+				stop(effect.ErrCutOff)
+			}
+		})()
+	}
 	if r.inFlight == nil {
 		r.inFlight = map[int]context.CancelCauseFunc{}
 	}
@@ -99,6 +118,24 @@ func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (
 	delete(r.inFlight, t.Call)
 	r.mu.Unlock()
 	return result, !r.part.life.Over()
+}
+
+// errLapsed is why something is not sent by a server whose lease has ended.
+var errLapsed = errors.New("this server's lease had ended before it was sent")
+
+// sending returns the function that is asked before each write of an attempt. It remembers a call that must not be
+// repeated right before its first byte: the write on which it depends may get lost.
+func (r *Run) sending(t begun, p effect.Policy, module, workflow string) func(first bool) error {
+	g := r.reg
+	return func(first bool) error {
+		if (first || p.Idempotent) && !g.o.Lease.Owns(r.part.shard) {
+			return errLapsed
+		}
+		if first && !p.Idempotent && t.at.N != 0 && g.o.Ring != nil {
+			g.o.Ring.Put(ring.Entry{Lane: t.at.Lane, N: t.at.N, Run: r.id, Call: t.Call, Module: module, Workflow: workflow, Request: p.Title})
+		}
+		return nil
+	}
 }
 
 // perform carries out an attempt, and turns a panic of its kind into an unknown outcome.

@@ -21,6 +21,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/residency"
+	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
@@ -29,16 +30,18 @@ import (
 // Handler carries out those consequences of a run's entries that reach beyond the run. Its methods are called without locks.
 type Handler interface {
 	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
-	// of a run are begun one after another. After a crash the same one may be begun again. It returns false if the target
-	// belongs to another server: then the errand is begun again after a while.
-	Errand(r *Run, c *core.OpenCall) bool
+	// of a run are begun one after another. The same one may be begun again, and not only after a crash.
+	Errand(r *Run, c *core.OpenCall)
+	// Left is called when a run has ended that may hold states of other servers, or wait for them. It is called after its
+	// errands were begun.
+	Left(r *Run, states []string)
 	// Ended is called when the end of a run is durable.
 	Ended(run flawless.Run)
 	// Rests is called when nothing is in progress for a run any more: it may be part of a deadlock.
 	Rests(run string)
 }
 
-// Options configures a Registry. Everything but TurnTime and Freezing is required.
+// Options configures a Registry. Everything but Ring, TurnTime and Freezing is required.
 type Options struct {
 	Handler   Handler
 	Store     *store.Store
@@ -59,6 +62,8 @@ type Options struct {
 	Hub       *hub.Hub
 	Locks     *statelock.Locks
 	Graph     *statelock.Graph
+
+	Ring *ring.Ring // remembers calls, for a database that loses writes; nil is none
 
 	// Patience is how long an entry waits for a turn to end, to share a write with it.
 	Patience time.Duration
@@ -90,6 +95,7 @@ type Registry struct {
 	retrying retrying                           // runs with a call that is being retried
 	counts   counts                             // since New
 	holdBack atomic.Pointer[flawless.Pause]     // holds back every run that is loaded; nil after the start
+	lost     atomic.Pointer[Losses]             // calls that runs have made and their logs lack; nil after the start
 	parts    [store.Shards]atomic.Pointer[part] // the shards that it owns; changed under mu
 	owned    atomic.Int32                       // their number
 
@@ -120,8 +126,9 @@ func (g *Registry) add(sh store.Shard, id string) *Run {
 }
 
 // Create makes a run from its first entries and acquires it. The run is not durable yet: see [Run.Accepted]. Acquire waits
-// until it is. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
-func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
+// until it is. Its first write expects the catalog with which its code was chosen, and fails with store.ErrStale if that has
+// changed. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
+func (g *Registry) Create(id string, c *store.Catalog, entries []flawless.Entry) (*Run, error) {
 	if err := g.Owns(id); err != nil {
 		return nil, err
 	}
@@ -138,6 +145,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.catalog = c
 	for _, x := range entries {
 		r.append(x)
 	}
@@ -146,7 +154,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 }
 
 // Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
-// another run with its id.
+// another run with its id, and store.ErrStale with it if it has none, but the catalog has changed.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	summary, err := r.Durable(ctx)
 	r.Release()
@@ -240,6 +248,9 @@ func (r *Run) load(ctx context.Context) error {
 	if r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost; r.imaged {
 		r.imageSize = len(p.image.Guest) + len(p.image.State)
 		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
+	}
+	if l := g.lost.Load(); l != nil {
+		r.append(r.s.Lose(l.Calls[r.id], l.Why, g.o.Now())...)
 	}
 	if p := g.holdBack.Load(); p != nil {
 		r.append(r.s.Hold(*p, g.o.Now())...)
@@ -455,6 +466,15 @@ func (g *Registry) InMemory(id string) (run, guest bool) {
 	defer r.mu.Unlock()
 	return true, r.inst != nil
 }
+
+// Losses are calls that runs have made, by run, and whose beginning the database has lost.
+type Losses struct {
+	Calls map[string][]core.Lost
+	Why   string
+}
+
+// LoseCalls makes the outcome of such calls unknown in every run that is loaded from now on, until it is called with nil.
+func (g *Registry) LoseCalls(l *Losses) { g.lost.Store(l) }
 
 // HoldBack makes every run that is loaded from now on hold back, until it is called with nil.
 func (g *Registry) HoldBack(p *flawless.Pause) { g.holdBack.Store(p) }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	b, err := readBody(c.BodyReader(), op.MaxBodyBytes-1)
+	keepBody(c.Context(), b)
 	if _, isJSON := op.RequestBody.Content["application/json"]; err == nil && isJSON {
 		err = checkText("the body of the request", b)
 	}
@@ -86,6 +88,13 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(&bodyContext{c, b, a.lend})
+}
+
+// keepBody keeps the body of a request that may have to be passed on. Nobody changes its bytes.
+func keepBody(ctx context.Context, b []byte) {
+	if p := passageOf(ctx); p != nil {
+		p.body = b
+	}
 }
 
 // optionalBodies makes a body optional if all of its members are. The framework requires every body that is not a

@@ -49,6 +49,7 @@ func (a *api) forks() {
 			out, err := a.engine.Offline(ctx, in.ID, o)
 			return &body[Forked]{Forked{Offline: &out}}, reply.From(err)
 		}
+		o.ID = made(ctx, o.ID, a.engine.NewID)
 		r, err := a.engine.Fork(ctx, in.ID, o)
 		return &body[Forked]{Forked{Run: &r}}, reply.From(err)
 	})

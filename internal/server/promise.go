@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -53,5 +54,8 @@ func (a *api) promises() {
 
 func (a *api) settle(ctx context.Context, token string, with engine.Settlement, who string) (*body[flawless.Promise], error) {
 	p, err := a.engine.Settle(ctx, token, with, who)
+	if before := new(engine.Settled); isRepeated(ctx) && errors.As(err, &before) && before.With.Same(with) {
+		p, err = before.Promise, nil // by the same request, most likely
+	}
 	return &body[flawless.Promise]{p}, reply.From(err)
 }

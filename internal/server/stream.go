@@ -123,19 +123,35 @@ func (a *api) streams() {
 			return s.send("run", "", r)
 		}), nil
 	})
-	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Follow the changes of all runs"), "`run` events",
-		eventKind{"run", typeOf[flawless.Run]()})
-	huma.Register(a.huma, watch, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
+	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Follow the changes of all runs"),
+		"`run` events, of all servers on the database; a `reset` event where changes may be missing, because a server has stopped or is new: look at the runs again",
+		eventKind{"run", typeOf[flawless.Run]()}, eventKind{"reset", typeOf[Reset]()})
+	huma.Register(a.huma, watch, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
+		ctx, end := context.WithCancel(ctx)
+		w := a.watch(ctx)
 		return a.streaming(func(ctx context.Context, s *stream) error {
-			for r, err := range a.engine.Watch(ctx) {
+			defer w.close()
+			defer end()
+			for {
+				var c change
+				select {
+				case c = <-w.changes:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				var err error
+				switch {
+				case c.err != nil:
+					return c.err
+				case c.run == nil:
+					err = s.send("reset", "", c.reset)
+				default:
+					err = s.send("run", "", c.run)
+				}
 				if err != nil {
 					return err
 				}
-				if err := s.send("run", "", r.Listed()); err != nil {
-					return err
-				}
 			}
-			return nil
 		}), nil
 	})
 }

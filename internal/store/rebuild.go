@@ -121,12 +121,23 @@ func (kv *rebuilt) scanIndex(ctx context.Context, generation uint64, r Range, yi
 
 // Apply implements KV.
 func (kv *rebuilt) Apply(ctx context.Context, b *Batch) error {
+	_, err := kv.applyAt(ctx, b)
+	return err
+}
+
+// applyAt is Apply that returns the position of the batch, if the database is [Numbered].
+func (kv *rebuilt) applyAt(ctx context.Context, b *Batch) (at Position, err error) {
 	kv.mu.RLock()
 	defer kv.mu.RUnlock()
 	if prefix := kv.prefix(); prefix != nil {
 		b = moved(b, prefix)
 	}
-	return kv.note(kv.KV.Apply(ctx, b))
+	if n, ok := kv.KV.(Numbered); ok {
+		at, err = n.ApplyAt(ctx, b)
+	} else {
+		err = kv.KV.Apply(ctx, b)
+	}
+	return at, kv.note(err)
 }
 
 // moved returns a batch whose keys of indexes have a prefix.

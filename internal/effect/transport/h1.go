@@ -74,15 +74,23 @@ func (c *h1) drop() { c.pool.put(c) }
 
 func (c *h1) exchange(ctx context.Context, deadline time.Time, r *Request, t *Trail) (*Reply, *Fault) {
 	c.wire.first.Store(0)
+	c.wire.sending = r.Sending
 	c.got = nil
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		_ = c.Close()
 		return nil, &Fault{Reason: "dial", Err: err}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.wire.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		if context.Cause(ctx) == ErrCutOff {
+			c.wire.cutOff()
+			return
+		}
+		_ = c.wire.SetDeadline(time.Unix(1, 0))
+	})
 	reuse := false
 	defer func() { // also when reading panics
 		if reuse {
+			c.wire.sending = nil
 			c.pool.put(c)
 		} else {
 			_ = c.Close()
@@ -95,6 +103,9 @@ func (c *h1) exchange(ctx context.Context, deadline time.Time, r *Request, t *Tr
 		if f != nil {
 			f.Sent = true
 		}
+	}
+	if err := c.wire.refused.Load(); err != nil && f != nil {
+		f.Reason, f.Err = "dial", *err
 	}
 	return a, f
 }
@@ -259,5 +270,23 @@ func (r *Request) reader() io.ReadCloser {
 	if len(r.Body) == 0 {
 		return http.NoBody
 	}
+	if r.Sending != nil {
+		return &allowed{bytes.NewReader(r.Body), r.Sending}
+	}
 	return io.NopCloser(bytes.NewReader(r.Body))
 }
+
+// allowed is a body of which each part is asked for before it is read to be written.
+type allowed struct {
+	io.Reader
+	sending func(first bool) error
+}
+
+func (a *allowed) Read(p []byte) (int, error) {
+	if err := a.sending(false); err != nil {
+		return 0, err
+	}
+	return a.Reader.Read(p[:min(len(p), maxWrite)])
+}
+
+func (a *allowed) Close() error { return nil }

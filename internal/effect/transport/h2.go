@@ -69,6 +69,11 @@ func (c *h2) exchange(ctx context.Context, deadline time.Time, r *Request, t *Tr
 }
 
 func (c *h2) run(ctx context.Context, r *Request, t *Trail) (*Reply, *Fault) {
+	if r.Sending != nil {
+		if err := r.Sending(true); err != nil {
+			return nil, &Fault{Reason: "dial", Err: err}
+		}
+	}
 	req := &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: make(http.Header, len(r.Fields)),
 		Proto: "HTTP/2.0", ProtoMajor: 2, Body: r.reader(), ContentLength: int64(len(r.Body))}
 	for _, f := range r.Fields {

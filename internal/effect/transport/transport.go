@@ -106,6 +106,10 @@ type Request struct {
 	Limit      int64     // of the body of the response, in bytes
 	Cut        bool      // a longer body is cut instead of refused
 
+	// Sending is called right before the first byte is written, and before each further write. After an error nothing more
+	// is written, and the connection is cut off. Nil allows everything. It may be called concurrently with Stream.
+	Sending func(first bool) error
+
 	// Stream is given each response before its body is read, and the time at which the request was sent, in Unix
 	// nanoseconds. It reads the body itself and returns true, or leaves that to the client. Nil leaves all.
 	Stream func(res *http.Response, sent int64) (reply *Reply, streamed bool, err error)
@@ -151,6 +155,10 @@ var (
 	// ErrLate means that there was no connection before Request.Latest.
 	ErrLate = errors.New("there was no connection in time")
 )
+
+// ErrCutOff, as the cause of an ended context, cuts the exchange off: what the server has not received by then, it never
+// receives. With any other cause, the system may still send what it was given.
+var ErrCutOff = errors.New("it was cut off, because another server may repeat it now")
 
 // Cancelled is the error of a fault with the reason "timeout" whose context was cancelled.
 type Cancelled struct{ Cause error }

@@ -16,23 +16,39 @@ const maxKey = 2600
 // Apply implements store.KV. If ctx ends before the batch is sent, it changes nothing. If ctx ends later, Apply waits for
 // a few seconds, and then returns an error that wraps no code; readers wait until the outcome is known.
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
-	if err := db.apply(ctx, b); err != nil {
-		return fmt.Errorf("applying a batch: %w", err)
-	}
-	return nil
+	_, err := db.ApplyAt(ctx, b)
+	return err
 }
 
-func (db *DB) apply(ctx context.Context, b *store.Batch) error {
+// ApplyAt implements store.Numbered.
+func (db *DB) ApplyAt(ctx context.Context, b *store.Batch) (store.Position, error) {
+	p, err := db.apply(ctx, b)
+	if err != nil {
+		return store.Position{}, fmt.Errorf("applying a batch: %w", err)
+	}
+	if p == nil {
+		return store.Position{}, nil
+	}
+	return p.at, nil
+}
+
+// apply applies a batch, and returns it as it was written; nil if it was empty.
+func (db *DB) apply(ctx context.Context, b *store.Batch) (*batch, error) {
 	if err := cmp.Or(ctx.Err(), b.Check(), checkKeys(b)); err != nil {
-		return err
+		return nil, err
 	}
 	if len(b.Expect)+len(b.Set)+len(b.Delete) == 0 {
-		return db.Failed()
+		return nil, db.Failed()
 	}
 	p := newBatch(b)
 	if err := db.queue.put(p); err != nil {
-		return err
+		return nil, err
 	}
+	return p, db.await(ctx, p)
+}
+
+// await waits for the result of a batch in the queue.
+func (db *DB) await(ctx context.Context, p *batch) error {
 	select {
 	case err := <-p.done:
 		return err

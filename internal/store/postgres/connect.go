@@ -20,10 +20,11 @@ const oldest = 13
 
 // connector makes connections, each to a server that keeps the promises.
 type connector struct {
-	config *pgx.ConnConfig
-	schema string // quoted
-	node   string // random id of this DB
-	log    *slog.Logger
+	config      *pgx.ConnConfig
+	schema      string // quoted
+	application string // as which the connections are shown; at most 63 bytes
+	node        string // name of this DB, with a random id
+	log         *slog.Logger
 
 	checked atomic.Bool // that standbys are synchronous
 }
@@ -54,7 +55,7 @@ var session = []struct {
 // prepared returns a copy of the configuration for a lane or for reading.
 func (c *connector) prepared(lane bool) *pgx.ConnConfig {
 	config := c.config.Copy()
-	config.RuntimeParams["application_name"] = "flawless " + c.node
+	config.RuntimeParams["application_name"] = c.application
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // lane is a connection for writing, used by its own goroutine, and its row (node, lane) in the table lanes:
@@ -134,6 +135,11 @@ func unwritable(err error) error {
 // answer answers the batches of a statement that has taken effect, except for those in failed.
 func (l *lane) answer(group []*batch, failed []int32) {
 	l.db.fullSince.Store(nil)
+	n := l.n.Load()
+	l.db.acknowledged(l.number, n)
+	for _, p := range group {
+		p.at = store.Position{Lane: int(l.number), N: n}
+	}
 	l.db.queue.answer(group, func(i int) error {
 		if slices.Contains(failed, int32(i)) {
 			return errFenced
@@ -220,7 +226,7 @@ func (l *lane) query(sql string, args []any) (failed []int32, values []string, e
 func (l *lane) watch() (end func()) {
 	conn := l.conn.PgConn().Conn()
 	cut := func() { _ = conn.Close() }
-	late := time.AfterFunc(l.db.o.patience, cut)
+	late := time.AfterFunc(l.db.o.Patience, cut)
 	over := context.AfterFunc(l.db.stopped, cut)
 	return func() {
 		late.Stop()

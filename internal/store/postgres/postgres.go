@@ -6,8 +6,8 @@
 // comes back: a statement whose answer was lost is found in the row of its lane, or can never take effect any more. It
 // waits while the database is away, until the context ends, or [DB.Close] or [DB.Abandon] is called.
 //
-// It never uses a server that does not keep what it has acknowledged (such as one with fsync=off), and stops for good when
-// it finds that acknowledged writes are gone. It uses no prepared transactions, advisory locks, sequences or
+// It never uses a server that does not keep what it has acknowledged (such as one with fsync=off). When it finds that
+// acknowledged writes are gone, it stops for good, and [DB.Losses] of the next [Open] says so. It uses no prepared transactions, advisory locks, sequences or
 // notifications, and reads from the primary only.
 //
 // Between DBs on the same tables, an expectation that a key does not exist is only certain if the batch sets that key, or
@@ -41,10 +41,15 @@ type Options struct {
 	Readers int           // maximum number of connections for reading; 0 is 8
 	Wait    time.Duration // how long Open waits for a server that cannot be reached; 0 is 10 s, negative is not at all
 	Log     *slog.Logger  // nil logs nothing
+	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
+	Patience time.Duration
 
-	patience time.Duration                                                     // how long a statement may take before its outcome is asked for; 0 is 30 s
-	grace    time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
+	// Memory opens what this server remembers of its writes to a database, which a random id identifies. The caller closes
+	// it after the DB. Nil remembers nothing after Close.
+	Memory func(database string) (Memory, error)
+
+	grace time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s, but at most Patience
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
 }
 
 // DB is a database. All methods may be called concurrently.
@@ -63,6 +68,10 @@ type DB struct {
 	failure    atomic.Pointer[error]
 	fullSince  atomic.Pointer[time.Time] // when the server last had no space
 	away       atomic.Bool               // the server cannot be reached
+	local      string                    // host of this end of the first connection, "" unless it is TCP
+	memory     Memory                    // nil is none
+	at         atomic.Pointer[string]    // the server with which numbers were last compared, nil if it is not known
+	changes    atomic.Uint64             // how often that was another one
 }
 
 // Open opens the tables in a schema of the database at an address (postgres://…), and creates both if necessary. What
@@ -70,8 +79,8 @@ type DB struct {
 //
 // It returns [flawless.Invalid] if the address is wrong, the server does not accept it, is too old, is no primary or
 // would lose acknowledged writes, or if the schema has other tables; [flawless.Conflict] if the tables have a newer format;
-// and [Lost] if a server found that they have lost writes, until a person removes that mark. A crash in the middle leaves tables that can be opened. No error and no log line contains the
-// password.
+// and the error of Memory. Writes that the database has lost are no error: see [DB.Losses]. A crash in the middle leaves
+// tables that can be opened. No error and no log line contains the password.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	pool, err := parse(address)
 	if err != nil {
@@ -101,26 +110,36 @@ func newDB(pool *pgxpool.Config, o Options) *DB {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.patience == 0 {
-		o.patience = 30 * time.Second
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
 	}
 	if o.grace == 0 {
-		o.grace = 5 * time.Second
+		o.grace = min(5*time.Second, o.Patience)
 	}
 	config := pool.ConnConfig.Copy()
 	if config.DialFunc = o.dial; o.dial == nil {
 		config.DialFunc = dialer()
 	}
-	id := make([]byte, 8)
-	_, _ = rand.Read(id) // never fails
-	node := hex.EncodeToString(id)
-	if o.Name != "" {
-		node = fmt.Sprintf("%.30s %s", o.Name, node)
-	}
 	db := &DB{o: o, queue: newQueue()}
-	db.connector = connector{config: config, schema: pgx.Identifier{o.Schema}.Sanitize(), node: node, log: o.Log}
+	db.connector = connector{config: config, schema: pgx.Identifier{o.Schema}.Sanitize(), log: o.Log}
+	db.name(randomID(8))
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	return db
+}
+
+// randomID returns a random id of some bytes.
+func randomID(bytes int) string {
+	id := make([]byte, bytes)
+	_, _ = rand.Read(id) // never fails
+	return hex.EncodeToString(id)
+}
+
+// name names this server: for the lanes, and for people who look at the connections.
+func (db *DB) name(id string) {
+	db.node, db.application = id, fmt.Sprintf("flawless %.16s", id)
+	if db.o.Name != "" {
+		db.application = fmt.Sprintf("flawless %.30s %.16s", db.o.Name, id)
+	}
 }
 
 // Where names the database for people, without credentials.
@@ -135,12 +154,15 @@ func (db *DB) open(ctx context.Context, pool *pgxpool.Config) error {
 		return err
 	}
 	db.lanes[0].conn = conn
+	if at, ok := conn.PgConn().Conn().LocalAddr().(*net.TCPAddr); ok {
+		db.local = at.IP.String()
+	}
 	err = db.migrate(ctx, conn)
 	if err == nil {
-		err = db.checkMark(ctx, conn)
+		err = db.remember(ctx, conn)
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, "INSERT INTO "+db.schema+".lanes (node, lane, generation, n, failed) SELECT $1, lane, 0, 0, '{}' FROM generate_series(0, $2::int4 - 1) AS lane", db.node, db.o.Lanes)
+		err = db.makeLanes(ctx, conn)
 	}
 	for _, l := range db.lanes[1:] {
 		if err == nil {
@@ -223,7 +245,7 @@ func (db *DB) closeLanes() error {
 		known = known && l.conn != nil
 	}
 	var err error
-	if known && len(db.lanes) > 0 {
+	if known && len(db.lanes) > 0 && db.memory == nil { // else the next start compares the numbers
 		_, err = db.lanes[0].conn.Exec(ctx, "DELETE FROM "+db.schema+".lanes WHERE node = $1", db.node)
 		if classify(err) == unknown {
 			err = nil // the rows of a server that was killed stay, too

@@ -25,7 +25,8 @@ type batch struct {
 	delete []change // without values
 	uses   []use
 	bytes  int
-	done   chan error // receives the result once, has room for it
+	done   chan error     // receives the result once, has room for it
+	at     store.Position // of the statement with which it took effect; written before done receives nil
 
 	// Guarded by the lock of the queue.
 	taken     bool      // by a lane

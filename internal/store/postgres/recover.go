@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // recover makes a new connection, and finds out whether the statement that was sent last has taken effect and which of
@@ -45,7 +47,7 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	if l.conn != nil {
 		l.disconnect()
 	}
-	ctx, cancel := context.WithTimeout(l.db.stopped, l.db.o.patience)
+	ctx, cancel := context.WithTimeout(l.db.stopped, l.db.o.Patience)
 	conn, err := l.db.connect(ctx, l.notice)
 	cancel()
 	if err != nil {
@@ -92,7 +94,7 @@ func (l *lane) unblock() (done func()) {
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		select {
-		case <-time.After(l.db.o.patience / 10):
+		case <-time.After(l.db.o.Patience / 10):
 		case <-ctx.Done():
 			return
 		}
@@ -138,41 +140,25 @@ func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
 			return db.lost("lane %d is at write %d, but %d were acknowledged", i, n, was)
 		}
 	}
-	return nil
+	return db.followPrimary(ctx, conn)
 }
 
 // lost returns the error for writes that are gone.
 func (db *DB) lost(format string, args ...any) error {
-	return fmt.Errorf("%s: %s. It was restored from a backup, or another server became the primary without the newest writes. "+
-		"Calls that were made since may have taken effect without being in the logs. "+
-		"If the old database still exists, use that one and nothing is lost: %w", db.Where(), fmt.Sprintf(format, args...), Lost)
+	return fmt.Errorf("%s: %s. It was restored from a backup, or another server became the primary without the newest writes: %w", db.Where(), fmt.Sprintf(format, args...), Lost)
 }
 
-// mark notes in the database that it has lost writes, so that no server opens it without a person's decision: a
-// supervisor would start one at once.
+// mark notes in the database that it has lost writes. What is left of them is found out at the next start of this server,
+// which compares the numbers. If another one starts, it knows at least that there is something to find out.
 func (db *DB) mark(err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), db.o.grace)
 	defer cancel()
 	conn, failed := db.connect(ctx, nil)
 	if failed == nil {
-		_, failed = conn.Exec(ctx, "INSERT INTO "+db.schema+".meta (name, value) VALUES ('lost', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value", time.Now().UTC().Format(time.RFC3339)+" "+err.Error())
+		failed = db.noteLoss(ctx, conn, store.Loss{Node: db.node, Found: time.Now().UTC(), Why: err.Error(), Older: db.memory == nil})
 		failed = errors.Join(failed, conn.Close(ctx))
 	}
 	if failed != nil {
-		db.log.Error("noting in the database that it has lost writes failed: do not start a server on it", "error", failed)
+		db.log.Error("noting in the database that it has lost writes failed: start the next server in the same working directory", "error", failed)
 	}
-}
-
-// checkMark returns [Lost] if the database was found to have lost writes.
-func (c *connector) checkMark(ctx context.Context, conn *pgx.Conn) error {
-	var text string
-	err := conn.QueryRow(ctx, "SELECT value FROM "+c.schema+".meta WHERE name = 'lost'").Scan(&text)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil
-	case err != nil:
-		return err
-	}
-	return fmt.Errorf("a server found that this database has lost writes (%s). Find out which calls were made since, and decide about their runs before they repeat them. "+
-		"Then remove the mark: DELETE FROM %s.meta WHERE name = 'lost': %w", text, c.schema, Lost)
 }

@@ -52,6 +52,20 @@ func CopyStore(ctx context.Context, from, to Place, cancel bool, progress func(t
 	return r, Reason(err)
 }
 
+// Restored notes that a database was restored from a backup, or may have lost acknowledged writes in another way that its
+// servers cannot notice. The next server that starts holds all open runs back. No server may use it.
+func Restored(ctx context.Context, p Place) (err error) {
+	if !postgres.Is(p.Address) {
+		return fmt.Errorf("--store is not the address of a database: write postgres://USER@HOST:PORT/DATABASE; a restored working directory is started with flawless up --accept-copy: %w", flawless.Invalid)
+	}
+	db, err := postgres.Open(ctx, p.Address, postgres.Options{Schema: p.Schema, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return Reason(err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.Restored(ctx, "somebody said that the database was restored")
+}
+
 // open opens a place. create makes the directory if there is none.
 func (p Place) open(ctx context.Context, create bool) (*side, error) {
 	if postgres.Is(p.Address) {
@@ -59,6 +73,13 @@ func (p Place) open(ctx context.Context, create bool) (*side, error) {
 		db, err := postgres.Open(ctx, p.Address, postgres.Options{Schema: p.Schema, Name: host, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, err
+		}
+		losses, err := db.Losses(ctx)
+		if err == nil && len(losses) > 0 {
+			err = fmt.Errorf("%s has lost writes that it had acknowledged: start a server on it, which finds out what that means for each run, and stop it again: %w", db.Where(), flawless.Conflict)
+		}
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 		return &side{Side: transfer.Side{KV: db, Name: db.Where()}}, nil
 	}

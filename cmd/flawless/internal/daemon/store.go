@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 	"github.com/flawless-engine/flawless/internal/store/postgres"
@@ -24,6 +25,8 @@ type opened struct {
 	sign  func(start uint64) error // records that the server has started
 	leave func()                   // ends waiting for a database that is away
 	close func() error             // closes the store and what belongs to it
+	ring  *ring.Ring               // remembers calls, for a database; nil is none
+	node  *node                    // this server on a database; nil with a store of its own
 }
 
 // openStore opens the store that the options name.
@@ -55,7 +58,7 @@ func (o *Options) openDirectory(ctx context.Context, files int, log *slog.Logger
 		return nil, errors.Join(err, db.Close())
 	}
 	sign := func(start uint64) error { return workdir.Sign(home.dir, st.Identity(), start, time.Now()) }
-	return &opened{st, db, o.Dir, sign, func() {}, db.Close}, nil
+	return &opened{Store: st, space: db, place: o.Dir, sign: sign, leave: func() {}, close: db.Close}, nil
 }
 
 // openDatabase opens the store in a database. The working directory then has no store that would lock it.
@@ -66,7 +69,7 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if !postgres.Is(o.Store) {
 		return nil, fmt.Errorf("--store is not the address of a database: write postgres://USER@HOST:PORT/DATABASE: %w", flawless.Invalid)
 	}
-	release, err := workdir.Hold(o.Dir)
+	release, sure, err := workdir.Hold(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +77,31 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 		log.Warn("the working directory has a store of its own, which is not used", "path", filepath.Join(o.Dir, "store"))
 	}
 	host, _ := os.Hostname()
-	db, err := postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: host, Log: log})
+	var calls *ring.Ring
+	remember := func(database string) (_ postgres.Memory, err error) {
+		calls, err = ring.Open(o.Dir, database)
+		return calls, err
+	}
+	forget := func() (err error) { // nothing is noted any more
+		if calls != nil {
+			err = calls.Close()
+		}
+		return errors.Join(err, release())
+	}
+	db, err := postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: host, Log: log, Memory: remember})
 	if err != nil {
-		return nil, errors.Join(err, release())
+		return nil, errors.Join(err, forget())
 	}
 	st, err := store.Open(ctx, db)
 	if err != nil {
-		return nil, errors.Join(err, db.Close(), release())
+		return nil, errors.Join(err, db.Close(), forget())
 	}
-	nothing := func(uint64) error { return nil }
-	return &opened{st, db, db.Where(), nothing, db.Abandon, func() error { return errors.Join(db.Close(), release()) }}, nil
+	n, err := o.openNode(ctx, db, st, sure, log)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), forget())
+	}
+	closing := func() error {
+		return errors.Join(n.close(context.WithoutCancel(ctx)), db.Close(), forget())
+	}
+	return &opened{Store: st, space: db, place: db.Where(), sign: func(uint64) error { return nil }, leave: n.abandon, close: closing, ring: calls, node: n}, nil
 }

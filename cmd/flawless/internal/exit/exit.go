@@ -41,8 +41,8 @@ const Help = `Exit codes:
   10 access denied: the token or the host name is wrong
   11 the working directory was copied, restored or moved; see up --accept-copy
   12 the server could not write its store and stopped; restart it
-  13 the store is damaged, or its database has lost writes; restore it from
-     a backup, or decide (docs/operate/postgresql.md)`
+  13 the store is damaged: restore it from a backup; or its database has lost
+     writes: start the server again (docs/operate/lost-commits.md)`
 
 // interrupted is the exit code of a command that was interrupted.
 const interrupted = 130
@@ -54,7 +54,7 @@ var classes = []struct {
 	exit int
 	hint string
 }{
-	{daemon.WritesLost, 13, "the server does not start again before somebody has decided"},
+	{daemon.WritesLost, 13, "start the server again in the same working directory: it finds out which calls were lost"},
 	{daemon.StoreFailed, 12, "restart the server when the disk works again; accepted work is not lost"},
 	{daemon.DiskFull, 8, "free some disk space, then restart the server; accepted work is not lost"},
 	{DamagedStore, 13, "restore the whole working directory from a backup; until then, work that does not need the damaged data continues"},

@@ -45,7 +45,7 @@ func TestHints(t *testing.T) {
 	const restart, list = "restart the server", "to see what exists: flawless "
 	hints := map[flawless.Code]string{
 		DamagedStore: "restore the whole working directory", client.Lost: "", endpoint.NoServer: "",
-		daemon.WritesLost: "the server does not start again before", daemon.StoreFailed: restart, daemon.DiskFull: "free some disk space, then restart", daemon.StoreDamaged: "restore the whole working directory",
+		daemon.WritesLost: "start the server again in the same working directory", daemon.StoreFailed: restart, daemon.DiskFull: "free some disk space, then restart", daemon.StoreDamaged: "restore the whole working directory",
 		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some disk space", flawless.Stopping: "wait until the server",
 		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",
 		NotCompleted: "", Unresolved: "", flawless.Diverged: "", flawless.Denied: "", flawless.Elsewhere: "repeat the command", flawless.Fenced: "", flawless.Damaged: "",

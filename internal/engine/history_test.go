@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/ring"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// forgetful is a database that can lose its newest writes.
+type forgetful struct {
+	store.KV
+	mu      sync.Mutex
+	batches []*store.Batch // all that have taken effect
+	ring    *ring.Ring
+	losses  []store.Loss
+}
+
+func (f *forgetful) Apply(ctx context.Context, b *store.Batch) error {
+	_, err := f.ApplyAt(ctx, b)
+	return err
+}
+
+func (f *forgetful) ApplyAt(ctx context.Context, b *store.Batch) (store.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.KV.Apply(ctx, b); err != nil {
+		return store.Position{}, err
+	}
+	kept := &store.Batch{}
+	for _, it := range b.Set {
+		kept.Set = append(kept.Set, store.Item{Key: bytes.Clone(it.Key), Value: bytes.Clone(it.Value)})
+	}
+	for _, k := range b.Delete {
+		kept.Delete = append(kept.Delete, bytes.Clone(k))
+	}
+	f.batches = append(f.batches, kept)
+	n := int64(len(f.batches))
+	f.ring.Acknowledge(0, n)
+	return store.Position{N: n}, nil
+}
+
+func (f *forgetful) Losses(context.Context) ([]store.Loss, error) { return f.losses, nil }
+
+func (f *forgetful) Settle(context.Context, store.Loss) error {
+	f.losses = nil
+	return nil
+}
+
+// lose returns the database without its newest writes, as the next server finds it.
+func (f *forgetful) lose(t *testing.T, left int, r *ring.Ring) *forgetful {
+	t.Helper()
+	next := &forgetful{KV: mem.New(), ring: r, batches: f.batches, losses: []store.Loss{{Own: true, Why: "a test", Left: []int64{int64(left)}}}}
+	for _, b := range f.batches[:left] {
+		if err := next.KV.Apply(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return next
+}
+
+func openRing(t *testing.T, dir string) *ring.Ring {
+	t.Helper()
+	r, err := ring.Open(dir, "database")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// remembering opens an engine over a database that can lose writes.
+func remembering(t *testing.T, kv *forgetful) *Engine {
+	t.Helper()
+	s, err := store.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fixture()
+	e, err := Open(t.Context(), Options{Store: s, Guest: f.runtime, Loaded: []*guest.Module{f.module}, Memory: -1, Ring: kv.ring, Kinds: effect.Kinds(effect.Options{}),
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.AddModule(t.Context(), "guest", f.bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Kill)
+	return e
+}
+
+// TestLoseEverywhere lets a run with every kind of call complete, and then lets the database lose its newest writes, at each
+// of its writes. No call is made a second time that must not be, and with the right decisions the run completes.
+func TestLoseEverywhere(t *testing.T) {
+	t.Parallel()
+	for left, more := 0, true; more; left++ {
+		name := fmt.Sprintf("all but the first %d writes of the run", left)
+		out, dir := newOutside(t), t.TempDir()
+		begin := Start{Module: "guest", Workflow: "everything", Input: input(t, map[string]any{"url": out.URL, "dead": deadURL}), ID: "run"}
+		first := &forgetful{KV: mem.New(), ring: openRing(t, dir)}
+		e := remembering(t, first)
+		before := len(first.batches)
+		if _, _, err := e.Start(t.Context(), begin); err != nil {
+			t.Fatal(err)
+		}
+		until(t, e, "run", func(r flawless.Run) bool { return r.Status.Ended() })
+		e.Kill()
+		if err := first.ring.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if more = before+left < len(first.batches); !more {
+			if left < 6 {
+				t.Errorf("the run took only %d writes, too few to prove anything", left)
+			}
+			break
+		}
+		second := first.lose(t, before+left, openRing(t, dir))
+		e = remembering(t, second)
+		if e.History().Open {
+			t.Fatalf("%s: it asks although it knows all calls: %+v", name, e.History())
+		}
+		happened := func(request string) bool {
+			_, path, _ := strings.Cut(request, out.URL)
+			return out.count(path) > 0
+		}
+		took := false // something that is lost with its run
+		for {
+			r, err := e.Run(t.Context(), "run")
+			if flawless.CodeOf(err) == flawless.NotFound {
+				if r, _, err = e.Start(t.Context(), begin); err != nil {
+					t.Fatalf("%s: starting again: %v", name, err)
+				}
+			}
+			gone := r.Digest == ""
+			r = until(t, e, "run", func(r flawless.Run) bool { return unresolved(r) || r.Status.Ended() })
+			if r.Status.Ended() {
+				if took != (r.Status == flawless.Failed) || !took && r.Status != flawless.Completed {
+					t.Errorf("%s: it is %+v, something had happened: %v", name, r, took)
+				}
+				break
+			}
+			d := flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Retry}
+			if happened(r.Unresolved[0].Request) {
+				d.Resolution, took = flawless.Respond, took || gone
+				_, path, _ := strings.Cut(r.Unresolved[0].Request, out.URL)
+				d.Body = []byte("did " + path)
+			}
+			if gone {
+				if _, _, err := e.Start(t.Context(), begin); flawless.CodeOf(err) != flawless.Conflict {
+					t.Errorf("%s: starting a run again that is lost: %v", name, err)
+				}
+			}
+			if _, err := e.Resolve(t.Context(), "run", d); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for _, path := range []string{"/once", "/told"} {
+			if n := out.count(path); n != 1 {
+				t.Errorf("%s: %s was seen %d times", name, path, n)
+			}
+		}
+		e.Kill()
+	}
+}
+
+// TestLeaseEndsDuringCalls: what the next owner repeats is cut off, and what nobody repeats runs on.
+func TestLeaseEndsDuringCalls(t *testing.T) {
+	t.Parallel()
+	var valid atomic.Bool
+	valid.Store(true)
+	arrived, ended, release := make(chan string, 10), make(chan string, 10), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // from then on the server notices when the connection breaks
+		arrived <- r.URL.Path
+		select {
+		case <-r.Context().Done():
+			ended <- r.URL.Path + " broke"
+		case <-release:
+			ended <- r.URL.Path + " went on"
+		}
+	}))
+	server.Start()
+	defer server.Close()
+	kinds := effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{}, nil)})
+	e, err := reopen(t, mem.New(), Options{Kinds: kinds, Valid: valid.Load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Kill()
+	if _, _, err := e.AddModule(t.Context(), "guest", fixture().bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []string{"post", "put"} {
+		in := map[string]any{"url": server.URL, "steps": []map[string]any{{how: "/" + how}}}
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "script", Input: input(t, in), ID: how}); err != nil {
+			t.Fatal(err)
+		}
+		<-arrived
+	}
+	valid.Store(false)
+	if got := <-ended; got != "/put broke" {
+		t.Errorf("first, the %s", got)
+	}
+	close(release)
+	if got := <-ended; got != "/post went on" {
+		t.Errorf("then, the %s", got)
+	}
+}
+
+// TestNothingBeginsWithoutLease: the lease ends while a connection is made.
+func TestNothingBeginsWithoutLease(t *testing.T) {
+	t.Parallel()
+	var valid atomic.Bool
+	valid.Store(true)
+	seen := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen <- struct{}{} }))
+	defer server.Close()
+	dialled := make(chan struct{})
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		valid.Store(false)
+		close(dialled)
+		return conn, err
+	}
+	kinds := effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: dial}, nil)})
+	e, err := reopen(t, mem.New(), Options{Kinds: kinds, Valid: valid.Load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.AddModule(t.Context(), "guest", fixture().bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _ = e.Start(t.Context(), Start{Module: "guest", Workflow: "script", Input: input(t, map[string]any{"url": server.URL, "steps": []map[string]any{{"post": "/"}}}), ID: "run"})
+	<-dialled
+	e.Kill() // returns when the exchange has ended
+	select {
+	case <-seen:
+		t.Error("a call has begun although the lease had ended")
+	default:
+	}
+}
