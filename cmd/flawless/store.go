@@ -15,12 +15,13 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 	"github.com/flawless-engine/flawless/internal/store/transfer"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand(), a.storeCopyCommand(), a.storeRestoredCommand())
 	return c
 }

@@ -94,7 +94,7 @@ var allowed = []struct {
 	{"cmd/flawless", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/exit", "cmd/flawless/internal/flagvalue", "cmd/flawless/internal/local", "cmd/flawless/internal/project", "cmd/flawless/internal/render", "cmd/flawless/internal/endpoint", "cmd/flawless/internal/usage", "internal/effect", "internal/errno", "internal/guest", "internal/rehearsal", "internal/workdir", "internal/store/transfer"}},
 	{"cmd/flawless/internal/daemon", []string{"internal/cluster", "internal/effect", "internal/engine", "internal/errno", "internal/guest", "internal/listen", "internal/peer", "internal/redact", "internal/ring", "internal/server", "internal/store", "internal/store/pebble", "internal/store/postgres", "internal/vault", "internal/workdir", "internal/store/transfer"}},
 	{"cmd/flawless/internal/exit", []string{"client", "cmd/flawless/internal/daemon", "cmd/flawless/internal/endpoint", "internal/workdir"}},
-	{"cmd/flawless/internal/usage", nil},
+	{"cmd/flawless/internal/usage", []string{"cmd/flawless/internal/exit"}},
 	{"cmd/flawless/internal/flagvalue", []string{"cmd/flawless/internal/render"}},
 	{"cmd/flawless/internal/local", []string{"internal/bundle", "internal/guest", "internal/redact", "internal/replay"}},
 	{"cmd/flawless/internal/project", []string{"internal/cargo", "internal/gobuild", "internal/gosdk", "sdk/rust"}},
