@@ -161,8 +161,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			this := flawless.ThisBuild()
-			var server flawless.Build
-			var h flawless.Health
+			server, h := flawless.Build{}, flawless.Health{}
 			cl, err := a.connect()
 			if err == nil {
 				server, err = cl.Version(c.Context())
@@ -180,15 +179,11 @@ func (a *app) versionCommand() *cobra.Command {
 				}
 				return a.printJSON(about)
 			}
-			fmt.Fprintln(a.out, "flawless", this)
-			fmt.Fprintf(a.out, "formats: store %d, log %d, bundle %d; guest interface %d\n", this.StoreFormat, this.LogFormat, this.BundleFormat, this.GuestInterface)
+			reached := ""
 			if server.Version != "" {
-				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.Socket, cl.Protocol(c.Context()))
-				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
-				if h.Origin != "" {
-					fmt.Fprintf(a.out, "a copy of store %s\n", h.Origin)
-				}
+				reached = fmt.Sprintf("%s at %s, over %s", server, a.Socket, cl.Protocol(c.Context()))
 			}
+			render.Version(a.out, this, reached, h)
 			return nil
 		}}
 }
