@@ -96,6 +96,9 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	opRelease.name: opRelease.handle,
 	opMend.name:    opMend.handle,
 	capsOp.name:    capsOp.handle,
+	startOp.name:   startOp.handle,
+	replaceOp.name: replaceOp.handle,
+	waitingOp.name: waitingOp.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does
