@@ -196,7 +196,7 @@ one. All of them start at once.`,
 			for _, id := range b.Started {
 				fmt.Fprintln(a.out, id)
 			}
-			fmt.Fprintf(a.errs, "started %d runs, %d existed already\n", len(b.Started), len(b.Known))
+			fmt.Fprintf(a.errs, "started %s, %d existed already\n", render.Count(len(b.Started), "run"), len(b.Known))
 			for _, id := range b.Taken {
 				fmt.Fprintf(a.errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
 			}

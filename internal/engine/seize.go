@@ -124,45 +124,49 @@ func (e *Engine) seizeFor(ctx context.Context, h hold) (seized, error) {
 	one, isNew := e.holds.get(h, func() *held {
 		return &held{made: make(chan struct{}), on: make(chan struct{}, 1), done: make(chan struct{})}
 	})
-	if !isNew {
-		select {
-		case <-one.made:
-			return one.run, one.err
-		case <-ctx.Done():
-			return seized{}, ctx.Err()
-		}
+	if isNew {
+		e.tasks.Go(func() { e.keepSeized(h, one) })
 	}
-	defer close(one.made)
+	select {
+	case <-one.made:
+		return one.run, one.err
+	case <-ctx.Done(): // it is asked again, and the turn that the run takes may have ended then
+		return seized{}, ctx.Err()
+	}
+}
+
+// keepSeized seizes a run, and releases it when the other server is done or has stopped.
+func (e *Engine) keepSeized(h hold, one *held) {
 	life, err := e.runs.Life(store.ShardOf(h.Run))
 	if err == nil {
+		within, cancel := context.WithTimeout(life.Calls, 2*holdTime)
+		defer cancel()
 		var s live.Seized
-		s, err = e.runs.Seize(ctx, h.Run)
+		s, err = e.runs.Seize(within, h.Run)
 		one.run = seized{s}
 	}
-	if one.err = err; err != nil {
-		e.holds.end(h)
-		return seized{}, err
+	one.err = err
+	close(one.made)
+	defer e.holds.end(h)
+	if err != nil {
+		return
 	}
-	e.tasks.Go(func() {
-		defer one.run.Release()
-		defer e.holds.end(h)
-		t := time.NewTimer(holdTime)
-		defer t.Stop()
-		for {
-			select {
-			case <-one.on:
-				t.Reset(holdTime)
-			case <-one.done:
-				return
-			case <-t.C:
-				e.log.Warn("a run is free again: the server that upgrades it does not ask for it any more", "run", h.Run)
-				return
-			case <-life.Turns.Done():
-				return
-			}
+	defer one.run.Release()
+	t := time.NewTimer(holdTime)
+	defer t.Stop()
+	for {
+		select {
+		case <-one.on:
+			t.Reset(holdTime)
+		case <-one.done:
+			return
+		case <-t.C:
+			e.log.Warn("a run is free again: the server that upgrades it does not ask for it any more", "run", h.Run)
+			return
+		case <-life.Turns.Done():
+			return
 		}
-	})
-	return one.run, nil
+	}
 }
 
 // heldFor returns a run that is seized for another server, and keeps it seized for longer.

@@ -13,8 +13,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// onMesh opens engines that ask each other. The first one owns the even shards, the second one the odd ones, and the others
-// none.
+// onMesh opens engines that ask each other. The first one owns the even shards, the second one the odd ones, and the third
+// one no run.
 func onMesh(t *testing.T, n int) []*Engine {
 	t.Helper()
 	kv := mem.New()
@@ -32,6 +32,8 @@ func onMesh(t *testing.T, n int) []*Engine {
 			claim = store.ByForce(even...)
 		case 1:
 			claim = store.ByForce(odd...)
+		case 2:
+			claim = store.ByForce(store.ShardOfCaps) // so that it may write
 		}
 		e := open(t, kv, Options{Owner: fmt.Sprint("node", i), Claim: claim, Peers: m, Valid: func() bool { return true }, Kinds: echoing(nil)})
 		m.add(e)

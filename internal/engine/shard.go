@@ -55,7 +55,7 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 
 // load reads what belongs to shards that were claimed, and accepts their runs.
 func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
-	if err := e.admission.Load(ctx, shards); err != nil {
+	if err := e.loadCaps(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	schedules, err := e.store.Schedules(ctx, shards)
@@ -69,7 +69,9 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 		}
 	}
 	e.errands.Moved()
-	e.admission.Shift()
+	if err := e.startCaps(ctx, shards); err != nil {
+		return fmt.Errorf("reading queued runs: %w", err)
+	}
 	e.schedules.Load(schedules)
 	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
 	if err != nil {
@@ -188,7 +190,7 @@ func (e *Engine) abandon(shards []store.Shard) {
 	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
 	e.limits.Abandon(of.run)
-	e.admission.Abandon(of.run)
+	e.abandonCaps(of)
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
 }
