@@ -162,7 +162,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		if err := n.join(ctx, secrets); err != nil {
 			return errors.Join(err, l.Close(ctx))
 		}
-		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer
+		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now
 	}
 	eng, err := engine.Open(ctx, options)
 	if err != nil {

@@ -48,6 +48,7 @@ type node struct {
 	db     *postgres.DB // of the engine
 	leases *postgres.DB // for nothing but the lease
 	pulse  cluster.Pulse
+	time   cluster.Time // of the engine
 
 	secrets *vault.Vault
 	cluster.Roster
@@ -180,7 +181,11 @@ func (o *Options) listenForNodes(ctx context.Context, local string) (net.Listene
 
 // ask asks the database for an answer, see [cluster.Pulse].
 func (n *node) ask(ctx context.Context) error {
-	err := n.leases.Ping(ctx)
+	asked := time.Now()
+	at, err := n.leases.Time(ctx)
+	if err == nil {
+		n.time.Observe(asked, time.Now(), at, n.log)
+	}
 	if lost := n.leases.Failed(); lost != nil {
 		n.db.GiveUp(lost)
 	}
@@ -204,6 +209,9 @@ func (n *node) join(ctx context.Context, secrets *vault.Vault) error {
 	self := n.member.Node()
 	if err := secrets.Share(n.haveKey); err != nil {
 		return err
+	}
+	if err := n.pulse.Check(ctx); err != nil { // the engine begins with the right time
+		return fmt.Errorf("asking the database for its time: %w", err)
 	}
 	n.secrets = secrets
 	n.member.SetKeys(secrets.Keys())
