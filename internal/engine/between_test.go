@@ -434,6 +434,38 @@ func TestStateOfAnotherEngineIsReleased(t *testing.T) {
 	}
 }
 
+// TestAbsentEngineHoldsNobodyUp: the engine of a run that waits for a state is away for long, and others get the state
+// meanwhile. The run gets it when its engine is back.
+func TestAbsentEngineHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		c := newCrew(t, mem.New(), 3, map[string]int{"first": 0, "state kept": 1, "last": 1, "absent": 2})
+		defer c.kill()
+		c.start("keep", "", "first")
+		holds(t, c.of("first"), "first")
+		c.start("keep", "", "absent")
+		mustSend(t, c.of("absent"), "absent", "go", `"c"`)
+		queued(t, c.of("first"), "absent")
+		c.all()[2].Kill()
+		c.mesh.remove(c.all()[2])
+		time.Sleep(30 * time.Second)
+		mustSend(t, c.of("first"), "first", "go", `"a"`)
+		c.ends("first", `"kept"`)
+		began := time.Now()
+		c.start("keep", "", "last")
+		mustSend(t, c.of("last"), "last", "go", `"b"`)
+		c.ends("last", `"kept"`)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		c.crash(2)
+		c.ends("absent", `"kept"`)
+		if s, err := c.of("first").States().State(t.Context(), "kept"); err != nil || string(s.Value) != `"abc"` {
+			t.Errorf("the state is %+v, %v", s, err)
+		}
+	})
+}
+
 // TestRunThatStopsWaitingNeverHolds: it gives up waiting for a state of another engine, which it must not be granted then,
 // not even if its engine dies at once. Others get the state.
 func TestRunThatStopsWaitingNeverHolds(t *testing.T) {
@@ -442,6 +474,7 @@ func TestRunThatStopsWaitingNeverHolds(t *testing.T) {
 		"the state's engine dies": func(c *crew) { c.crash(c.owner[stateShard("kept")]) },
 		"the waiter's dies":       func(c *crew) { c.crash(0) },
 		"the state moves":         func(c *crew) { c.move(stateShard("kept"), 2) },
+		"connections break":       func(c *crew) { c.disturb(rand.New(rand.NewPCG(1, 1))) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			apart(t, 3, "impatient", "state kept", func(t *testing.T, c *crew) {
@@ -457,6 +490,11 @@ func TestRunThatStopsWaitingNeverHolds(t *testing.T) {
 				c.start("keep", "", "last")
 				mustSend(t, c.of("last"), "last", "go", `"b"`)
 				c.ends("last", `"kept"`)
+				for _, e := range c.all() {
+					if n := e.errands.Count(); n != 0 {
+						t.Errorf("%d errands are left", n)
+					}
+				}
 			})
 		})
 	}
@@ -528,7 +566,7 @@ func crashBetween(t *testing.T, dies, left int, after bool) (died bool) {
 	t.Helper()
 	const n = 4
 	kv := mem.New()
-	c := newCrew(t, kv, 2, map[string]int{"sender": 0, "waiting": 0, "adds-0": 0, "receiver": 1, "target": 1, "adds-1": 1, "state n": 1})
+	c := newCrew(t, kv, 2, map[string]int{"sender": 0, "waiting": 0, "adds-0": 0, "hasty": 0, "receiver": 1, "target": 1, "adds-1": 1, "state n": 1})
 	defer c.kill()
 	dying := newMortal(kv, 0, after)
 	c.kv = dying
@@ -557,13 +595,14 @@ func crashBetween(t *testing.T, dies, left int, after bool) (died bool) {
 			return err
 		})
 	}
-	outputs := map[string]string{"receiver": numbers(n), "sender": fmt.Sprint(n), "target": `"done"`, "waiting": `"done"`, "adds-0": `"done"`, "adds-1": `"done"`}
+	outputs := map[string]string{"receiver": numbers(n), "sender": fmt.Sprint(n), "target": `"done"`, "waiting": `"done"`, "adds-0": `"done"`, "hasty": `"left"`, "adds-1": `"done"`}
 	begin("mailbox", n, "receiver")
 	begin("want", ops(sleeps(30)), "target")
 	begin("flood", map[string]any{"To": "receiver", "N": n}, "sender")
 	begin("want", ops(awaits("target")), "waiting")
 	begin("want", ops(takes("n", sleeps(10)), takes("n")), "adds-0")
 	begin("want", ops(takes("n", sleeps(10)), takes("n")), "adds-1")
+	begin("hasty", "n", "hasty")
 	for id, output := range outputs {
 		all(func() error {
 			r, err := c.of(id).Run(t.Context(), id)
@@ -578,7 +617,7 @@ func crashBetween(t *testing.T, dies, left int, after bool) (died bool) {
 	}
 	time.Sleep(time.Minute)
 	for _, e := range c.all() {
-		if s, err := e.States().State(t.Context(), "n"); err != nil || string(s.Value) != "4" || s.Holder != nil || s.Queue != nil {
+		if s, err := e.States().State(t.Context(), "n"); err != nil || string(s.Value) != "5" || s.Holder != nil || s.Queue != nil {
 			t.Errorf("write %d: the state is %+v, %v", left, s, err)
 		}
 	}

@@ -95,6 +95,7 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	opMove.name:    opMove.handle,
 	opRelease.name: opRelease.handle,
 	opMend.name:    opMend.handle,
+	capsOp.name:    capsOp.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does
