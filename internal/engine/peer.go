@@ -94,6 +94,8 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	opHoldOn.name:  opHoldOn.handle,
 	opMove.name:    opMove.handle,
 	opRelease.name: opRelease.handle,
+	opStart.name:   opStart.handle,
+	opCancel.name:  opCancel.handle,
 	opMend.name:    opMend.handle,
 	capsOp.name:    capsOp.handle,
 }

@@ -2,6 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/schedule"
@@ -19,11 +23,80 @@ func (e *Engine) newScheduler() *schedule.Scheduler {
 // Schedules returns the scheduler.
 func (e *Engine) Schedules() *schedule.Scheduler { return e.schedules }
 
+// AllSchedules returns the schedules of all servers on the database, sorted by name. Those of others are as they are stored.
+func (e *Engine) AllSchedules(ctx context.Context) ([]flawless.Schedule, error) {
+	all := e.schedules.List()
+	if e.runs.OwnsAll() {
+		return all, nil
+	}
+	own := map[string]bool{}
+	for _, s := range all {
+		own[s.Name] = true
+	}
+	stored, err := e.store.Schedules(ctx, store.AllShards())
+	if err != nil {
+		return nil, fmt.Errorf("reading the schedules: %w", err)
+	}
+	for _, s := range stored {
+		if !own[s.Name] {
+			all = append(all, schedule.Shown(s))
+		}
+	}
+	slices.SortFunc(all, func(a, b flawless.Schedule) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
 // starter is the Engine as its schedules see it.
 type starter Engine
 
+// startedRun is the answer to a start.
+type startedRun struct {
+	Run     flawless.Run `cbor:"1,keyasint"`
+	Started bool         `cbor:"2,keyasint"`
+}
+
+// cancelRun is a request to cancel a run.
+type cancelRun struct {
+	Run    string          `cbor:"1,keyasint"`
+	Cancel flawless.Cancel `cbor:"2,keyasint"`
+}
+
+// opStart starts a run for a schedule that another server owns: the id of the run decides who owns the run. opCancel cancels
+// it.
+var (
+	opStart = peerOp[schedule.Start, startedRun]{"start run", func(e *Engine, ctx context.Context, s schedule.Start) (startedRun, error) {
+		r, started, err := e.Start(ctx, startOf(s))
+		return startedRun{r, started}, err
+	}}
+	opCancel = peerOp[cancelRun, nothing]{"cancel run", func(e *Engine, ctx context.Context, c cancelRun) (nothing, error) {
+		_, err := e.Cancel(ctx, c.Run, c.Cancel)
+		return nothing{}, err
+	}}
+)
+
 func (st *starter) Start(ctx context.Context, s schedule.Start) (flawless.Run, bool, error) {
-	return (*Engine)(st).Start(ctx, startOf(s))
+	e := (*Engine)(st)
+	r, started, err := e.Start(ctx, startOf(s))
+	if !e.mayAsk(err) {
+		return r, started, err
+	}
+	a, err := opStart.ask(ctx, e, store.ShardOf(s.ID), s)
+	return a.Run, a.Started, unreachable(s.ID, err)
+}
+
+// mayAsk reports whether an error says that another server owns a run, and there are others to ask.
+func (e *Engine) mayAsk(err error) bool {
+	_, none := e.peers.(alone)
+	return errors.Is(err, flawless.Elsewhere) && !none
+}
+
+// unreachable turns the error that nobody answers for a run into flawless.Stopping: a schedule must not be taken for
+// something that another server owns because one of its runs is.
+func unreachable(run string, err error) error {
+	if errors.Is(err, flawless.Elsewhere) {
+		return fmt.Errorf("the server that owns run %s does not answer; try again in a moment: %v: %w", run, err, flawless.Stopping)
+	}
+	return err
 }
 
 func startOf(s schedule.Start) Start {
@@ -40,7 +113,12 @@ func (st *starter) Check(ctx context.Context, s schedule.Start) error {
 }
 
 func (st *starter) Cancel(ctx context.Context, run string, c flawless.Cancel) error {
-	_, err := (*Engine)(st).Cancel(ctx, run, c)
+	e := (*Engine)(st)
+	_, err := e.Cancel(ctx, run, c)
+	if e.mayAsk(err) {
+		_, err = opCancel.ask(ctx, e, store.ShardOf(run), cancelRun{run, c})
+		err = unreachable(run, err)
+	}
 	return err
 }
 

@@ -131,6 +131,15 @@ func (c *Scheduler) List() []flawless.Schedule {
 	return out
 }
 
+// Shown returns a schedule as it is stored, with its next time.
+func Shown(stored flawless.Schedule) flawless.Schedule {
+	t, err := newTimetable(stored)
+	if err != nil { // it was valid when stored: the time zone database has changed
+		return stored
+	}
+	return t.shown()
+}
+
 // with calls f with a locked schedule, or returns flawless.NotFound.
 func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Schedule, error) {
 	c.mu.Lock()

@@ -65,8 +65,8 @@ func (a *api) schedules() {
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "List schedules"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Schedule], error) {
-			all := a.engine.Schedules().List()
-			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), nil
+			all, err := a.engine.AllSchedules(ctx)
+			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), reply.From(err)
 		})
 	huma.Register(a.huma, operation("get-schedule", http.MethodGet, "/schedules/{name}", "Get a schedule"),
 		func(ctx context.Context, in *SchedulePath) (*one, error) {
