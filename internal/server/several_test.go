@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -525,6 +526,65 @@ func TestServersThatShareEverything(t *testing.T) {
 		s.do(a, "DELETE", "/api/v1/hosts/"+host, "")
 		s.do(a, "PATCH", "/api/v1/modules/guest/settings", `{"retention_ms":`+fmt.Sprint(1e9+i)+`}`)
 		has("the settings", s.do(b, "GET", "/api/v1/modules/guest/settings", ""), fmt.Sprint(int(1e9)+i))
+	}
+}
+
+// TestOneStartOfAnIDWins while clients of three servers start the same ids with different inputs, and all shards move
+// now and then: all of them agree on who was first.
+func TestOneStartOfAnIDWins(t *testing.T) {
+	t.Parallel()
+	alone(t)
+	s := newSeveral(t, 3)
+	const ids, clients = 30, 6
+	inputs := make([][clients]int, ids) // by id and client: the status
+	firsts := make([]atomic.Int64, ids) // by id: how many were the first
+	stop, moved, answered := make(chan struct{}), make(chan struct{}), make(chan struct{}, ids*clients)
+	go func() {
+		defer close(moved)
+		for at := 0; ; at = (at + 1) % 3 {
+			for range 20 { // so many requests are answered between two moves
+				select {
+				case <-stop:
+					return
+				case <-answered:
+				}
+			}
+			s.move(at, (at+1)%3)
+		}
+	}()
+	var all sync.WaitGroup
+	for c := range clients {
+		all.Go(func() {
+			for id := range ids {
+				status, answer := s.send(c%3, http.MethodPost, "/api/v1/runs", fmt.Sprintf(`{"module":"guest","workflow":"empty","input":%d,"id":"id-%d"}`, c, id))
+				answered <- struct{}{}
+				inputs[id][c] = status
+				switch {
+				case strings.Contains(answer, `"started":true`):
+					firsts[id].Add(1)
+				case status != http.StatusOK && status != http.StatusConflict:
+					t.Errorf("start of id-%d: status %d, %s", id, status, answer)
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(stop)
+	<-moved
+	for id := range ids {
+		log, err := s.all[0].Log(t.Context(), fmt.Sprint("id-", id), 0, 1)
+		if err != nil || len(log) == 0 || log[0].Entries[0].Start == nil {
+			t.Fatalf("id-%d: %v", id, err)
+		}
+		input := string(log[0].Entries[0].Start.Input)
+		for c, status := range inputs[id] {
+			if won := input == fmt.Sprint(c); won != (status != http.StatusConflict) {
+				t.Errorf("id-%d was started with %s, and the client that sent %d got status %d", id, input, c, status)
+			}
+		}
+		if n := firsts[id].Load(); n > 1 {
+			t.Errorf("%d clients were told that they have started id-%d", n, id)
+		}
 	}
 }
 
