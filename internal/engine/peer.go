@@ -94,10 +94,10 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	opHoldOn.name:  opHoldOn.handle,
 	opMove.name:    opMove.handle,
 	opRelease.name: opRelease.handle,
+	opStart.name:   opStart.handle,
+	opCancel.name:  opCancel.handle,
 	opMend.name:    opMend.handle,
 	capsOp.name:    capsOp.handle,
-	startOp.name:   startOp.handle,
-	replaceOp.name: replaceOp.handle,
 	waitingOp.name: waitingOp.handle,
 }
 

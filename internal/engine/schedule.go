@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -36,38 +37,54 @@ func (e *Engine) ListSchedules(ctx context.Context) ([]flawless.Schedule, error)
 // starter is the Engine as its schedules see it.
 type starter Engine
 
-// Start starts the run of a schedule. The id of a scheduled run follows from its time, so it may belong to another server.
+// startedRun is the answer to a start.
+type startedRun struct {
+	Run     flawless.Run `cbor:"1,keyasint"`
+	Started bool         `cbor:"2,keyasint"`
+}
+
+// cancelRun is a request to cancel a run.
+type cancelRun struct {
+	Run    string          `cbor:"1,keyasint"`
+	Cancel flawless.Cancel `cbor:"2,keyasint"`
+}
+
+// opStart starts a run for a schedule that another server owns: the id of the run decides who owns the run. opCancel cancels
+// it.
+var (
+	opStart = peerOp[schedule.Start, startedRun]{"start run", func(e *Engine, ctx context.Context, s schedule.Start) (startedRun, error) {
+		r, started, err := e.Start(ctx, startOf(s))
+		return startedRun{r, started}, err
+	}}
+	opCancel = peerOp[cancelRun, nothing]{"cancel run", func(e *Engine, ctx context.Context, c cancelRun) (nothing, error) {
+		_, err := e.Cancel(ctx, c.Run, c.Cancel)
+		return nothing{}, err
+	}}
+)
+
 func (st *starter) Start(ctx context.Context, s schedule.Start) (flawless.Run, bool, error) {
-	run, started, err := (*Engine)(st).Start(ctx, startOf(s))
-	if errors.Is(err, flawless.Elsewhere) {
-		var out scheduledRun
-		out, err = startOp.ask(ctx, (*Engine)(st), store.ShardOf(s.ID), s)
-		run, started = out.Run, out.Started
+	e := (*Engine)(st)
+	r, started, err := e.Start(ctx, startOf(s))
+	if !e.mayAsk(err) {
+		return r, started, err
 	}
-	return run, started, err
+	a, err := opStart.ask(ctx, e, store.ShardOf(s.ID), s)
+	return a.Run, a.Started, unreachable(s.ID, err)
 }
 
-// scheduledRun is the answer to startOp.
-type scheduledRun struct {
-	Run     flawless.Run
-	Started bool
+// mayAsk reports whether an error says that another server owns a run, and there are others to ask.
+func (e *Engine) mayAsk(err error) bool {
+	_, none := e.peers.(alone)
+	return errors.Is(err, flawless.Elsewhere) && !none
 }
 
-// startOp starts the run of a schedule. Repeating it finds the run.
-var startOp = peerOp[schedule.Start, scheduledRun]{"start", func(e *Engine, ctx context.Context, in schedule.Start) (out scheduledRun, err error) {
-	out.Run, out.Started, err = e.Start(ctx, startOf(in))
-	return out, err
-}}
-
-// replaceOp cancels the run of a schedule whose next time has come.
-var replaceOp = peerOp[replaced, nothing]{"replace", func(e *Engine, ctx context.Context, in replaced) (out nothing, err error) {
-	_, err = e.Cancel(ctx, in.Run, in.Cancel)
-	return out, err
-}}
-
-type replaced struct {
-	Run    string
-	Cancel flawless.Cancel
+// unreachable turns the error that nobody answers for a run into flawless.Stopping: a schedule must not be taken for
+// something that another server owns because one of its runs is.
+func unreachable(run string, err error) error {
+	if errors.Is(err, flawless.Elsewhere) {
+		return fmt.Errorf("the server that owns run %s does not answer; try again in a moment: %v: %w", run, err, flawless.Stopping)
+	}
+	return err
 }
 
 func startOf(s schedule.Start) Start {
@@ -84,9 +101,11 @@ func (st *starter) Check(ctx context.Context, s schedule.Start) error {
 }
 
 func (st *starter) Cancel(ctx context.Context, run string, c flawless.Cancel) error {
-	_, err := (*Engine)(st).Cancel(ctx, run, c)
-	if errors.Is(err, flawless.Elsewhere) {
-		_, err = replaceOp.ask(ctx, (*Engine)(st), store.ShardOf(run), replaced{run, c})
+	e := (*Engine)(st)
+	_, err := e.Cancel(ctx, run, c)
+	if e.mayAsk(err) {
+		_, err = opCancel.ask(ctx, e, store.ShardOf(run), cancelRun{run, c})
+		err = unreachable(run, err)
 	}
 	return err
 }
