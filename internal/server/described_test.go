@@ -294,6 +294,8 @@ var succeeding = map[string]func(o *owned){
 	},
 	"GET /api/v1/modules/{name}/settings": asked("GET /api/v1/modules/guest/settings"),
 	"GET /api/v1/limits":                  asked("GET /api/v1/limits"),
+	"GET /api/v1/history":                 asked("GET /api/v1/history"),
+	"POST /api/v1/history/accept":         func(o *owned) { o.do("POST", "/api/v1/history/accept", `{}`) },
 	"DELETE /api/v1/limits/{host}": func(o *owned) {
 		o.do("PUT", "/api/v1/limits/b.example.com", `{"rate":"1/s"}`)
 		o.do("DELETE", "/api/v1/limits/b.example.com", "")
