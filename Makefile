@@ -1,10 +1,12 @@
 # make demo   watch a card being charged once while the server is killed
+# make demo-cluster  watch three nodes on one PostgreSQL being killed for a minute, and every card being charged once
 # make test   all tests; SHORT=1 crashes engines at fewer points
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
+# make chaos  attacks three nodes on one PostgreSQL for ten minutes and checks that every promise held. CHAOS=1h is longer
 # make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
@@ -27,7 +29,7 @@ MODULES = sdk/go bench tools docs/site
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo test check api packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo demo-cluster test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -40,6 +42,9 @@ setup:
 
 demo:
 	$(SETUP) $(GO) run ./demo
+
+demo-cluster:
+	$(SETUP) $(GO) run ./demo/cluster
 
 test:
 	$(SETUP) $(TEST) ./... && for d in $(MODULES); do (cd $$d && $(TEST) ./...) || exit 1; done
@@ -105,6 +110,10 @@ crates:
 
 api: build
 	$(SETUP) .ci/api/run
+
+CHAOS = 10m
+chaos:
+	$(SETUP) $(GO) run ./chaos -for $(CHAOS) -keep bin/chaos
 
 packages: build
 	cd testdata/packages && FLAWLESS_BIN=$(CURDIR)/bin/flawless $(TEST) .

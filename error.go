@@ -21,10 +21,12 @@ const (
 	Elsewhere Code = "elsewhere"
 	Damaged   Code = "damaged"  // stored bytes do not decode or fail their checksum
 	Diverged  Code = "diverged" // a replay made calls that differ from the log
-	Denied    Code = "denied"   // access denied because of the token, the origin or the server name of the request
+	// Lost says that it is unknown whether a request was carried out.
+	Lost   Code = "the answer was lost"
+	Denied Code = "denied" // access denied because of the token, the origin or the server name of the request
 )
 
-var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Elsewhere, Fenced, Damaged, Diverged, Denied}
+var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Elsewhere, Fenced, Damaged, Diverged, Lost, Denied}
 
 func (c Code) Error() string { return string(c) }
 

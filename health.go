@@ -7,8 +7,9 @@ type Health struct {
 	Start   uint64 `json:"start"`            // number of starts of the store, including this one
 	Origin  string `json:"origin,omitempty"` // the store that this one is a copy of
 	// State is ok, full (no space: new work is rejected, reads are answered), damaged (some stored data cannot be
-	// read; work is accepted), broken (the store has failed, and the process is about to exit) or stopping.
-	State       string `json:"state" enum:"ok,full,damaged,broken,stopping"`
+	// read; work is accepted), disconnected (the database does not answer; requests get 503, and everything goes on by
+	// itself), broken (the store has failed, and the process is about to exit) or stopping.
+	State       string `json:"state" enum:"ok,full,damaged,disconnected,broken,stopping"`
 	Message     string `json:"message,omitempty"` // why it is not ok, and what to do
 	Open        int    `json:"open"`              // runs in memory that have not ended
 	Live        int    `json:"live"`              // guests in memory

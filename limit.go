@@ -15,10 +15,16 @@ type Limit struct {
 	Count    int    `json:"count" cbor:"2,keyasint"` // calls per period
 	PeriodMS int64  `json:"period_ms" cbor:"3,keyasint"`
 	Burst    int    `json:"burst" cbor:"4,keyasint"` // calls that may begin at once after a pause
-	// Busy is the time (Unix nanoseconds) up to which the calls that have begun use up the limit. The stored value
-	// may be ahead, and never lags.
+	// Busy is the time (Unix nanoseconds) up to which the limit is used up by calls that have begun, and by servers that
+	// have reserved permits. It never lags behind the calls that have begun.
 	Busy    int64 `json:"-" cbor:"5,keyasint,omitempty"`
 	Waiting int   `json:"waiting" cbor:"-"` // calls that wait for a permit
+}
+
+// Equals reports whether two limits are the same, whatever has used them.
+func (l Limit) Equals(o Limit) bool {
+	l.Busy, l.Waiting, o.Busy, o.Waiting = 0, 0, 0, 0
+	return l == o
 }
 
 // Interval returns the time between two calls while many wait.

@@ -12,6 +12,25 @@ type Node struct {
 	// Dead is set by the node that takes its shards over. It is never unset: a node that was called dead by mistake joins
 	// again with another id.
 	Dead bool `json:"dead,omitempty" cbor:"6,keyasint,omitempty"`
-	// Draining is set while it gives its shards away. It gets no others.
+	// Draining is set when it is to give its shards away, by itself or by another node, which it sees at its next renewal.
+	// It gets no others until Draining is unset.
 	Draining bool `json:"draining,omitempty" cbor:"7,keyasint,omitempty"`
+	// Fingerprint is the SHA-256 of the certificate by which other nodes recognise it, and it them, in hexadecimal. It makes
+	// its key at its start and keeps it in memory, so the database has no secret: whoever can write it is trusted.
+	Fingerprint string `json:"fingerprint,omitempty" cbor:"8,keyasint,omitempty"`
+
+	// What it does, as of its last renewal.
+	Guests int     `json:"guests" cbor:"10,keyasint,omitempty"` // in memory
+	Calls  float64 `json:"calls" cbor:"11,keyasint,omitempty"`  // attempts of calls that it begins, per second
+	// Keys has the ids of the keys with which it can decrypt secrets.
+	Keys []string `json:"keys,omitempty" cbor:"12,keyasint,omitempty"`
+}
+
+// NodeStatus is a node as another one, or itself, sees it.
+type NodeStatus struct {
+	Node
+	Shards int `json:"shards"` // that it owns
+	// LeaseAge is how long ago the node that answers saw it renew its lease, in milliseconds.
+	LeaseAge int64 `json:"lease_age_ms"`
+	Self     bool  `json:"self,omitempty"` // it is the node that answers
 }

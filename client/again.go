@@ -15,7 +15,7 @@ import (
 
 // Lost is the error of a request whose answer was lost: the server may have carried it out. The text says how to find
 // out.
-const Lost flawless.Code = "the answer was lost"
+const Lost = flawless.Lost
 
 // defaultPatience is the default of Options.Patience.
 const defaultPatience = time.Minute

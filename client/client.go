@@ -216,7 +216,7 @@ func refusal(status int, b []byte) error {
 		p.Detail = p.Title
 	}
 	for _, e := range p.Errors {
-		if e.Location != "" {
+		if e.Location != "" && !strings.Contains(p.Detail, e.Message) {
 			p.Detail += fmt.Sprintf("; %s: %s", e.Location, e.Message)
 		}
 	}

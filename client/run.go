@@ -205,7 +205,11 @@ func (c *Client) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 	}
 }
 
-// Watch yields every run that changes from now on.
+// Reset is an error of [Client.Watch] that does not end it: changes of runs may be missing, so look at the runs again. A
+// server has stopped or is new, and several servers share the database.
+const Reset flawless.Code = "changes may be missing"
+
+// Watch yields every run that changes from now on, and [Reset] where changes may be missing.
 func (c *Client) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 	return func(yield func(flawless.Run, error) bool) {
 		resp, err := c.send(ctx, request{method: http.MethodGet, path: "/events", accept: "text/event-stream"})
@@ -220,6 +224,13 @@ func (c *Client) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 			case err != nil:
 			case e.name == "problem":
 				err = refusal(http.StatusInternalServerError, e.data)
+			case e.name == "reset":
+				if !yield(r, Reset) {
+					return
+				}
+				continue
+			case e.name != "run": // of a later version
+				continue
 			default:
 				err = json.Unmarshal(e.data, &r)
 			}

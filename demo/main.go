@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,11 +15,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/demo/internal/shop"
 )
 
 func main() {
@@ -43,7 +42,7 @@ type demo struct {
 	port        int
 	server      *exec.Cmd
 	client      *client.Client
-	shop        *shop
+	shop        *shop.Shop
 	web         *httptest.Server
 }
 
@@ -62,7 +61,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.command(ctx, "", d.binary, "build", "examples/checkout", "-o", module); err != nil {
 		return err
 	}
-	d.shop = newShop()
+	d.shop = shop.New()
 	d.web = httptest.NewServer(d.shop)
 	say("stock, payment and shipping answer at %s and count what they are asked for", d.web.URL)
 	if err := d.up(ctx); err != nil {
@@ -102,19 +101,19 @@ func (d *demo) first(ctx context.Context) error {
 // second kills the server during the charge, so the outcome is unknown.
 func (d *demo) second(ctx context.Context) error {
 	say("SECOND: another order; the server is killed while the charge is on its way")
-	paused := d.shop.hold()
+	paused := d.shop.Hold()
 	if err := d.order(ctx, "order-2"); err != nil {
 		return err
 	}
 	select {
-	case <-paused.arrived:
+	case <-paused.Arrived:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if err := d.kill(ctx); err != nil {
 		return err
 	}
-	close(paused.open)
+	close(paused.Open)
 	if err := d.until(ctx, "order-2", func(r flawless.Run) bool { return r.Status == flawless.Unresolved }); err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (d *demo) second(ctx context.Context) error {
 	if err := d.command(ctx, "", d.binary, "--socket", d.socket, "--port", strconv.Itoa(d.port), "workflow", "show", "order-2"); err != nil {
 		return err
 	}
-	charge := d.shop.charge("order-2")
+	charge := d.shop.Created("/charges", "order-2")
 	say("we look it up at the payment service: it was charged, as %s. So we say what it answered", charge)
 	file := filepath.Join(d.dir, "answer.json")
 	if err := os.WriteFile(file, []byte(`{"id":"`+charge+`"}`), 0o600); err != nil {
@@ -158,7 +157,7 @@ func (d *demo) check(r flawless.Run, id string) error {
 	if r.Status != flawless.Completed {
 		return fmt.Errorf("%s is %s: %+v", id, r.Status, r.Failure)
 	}
-	n := d.shop.count("/charges", id)
+	n := d.shop.Count("/charges", id)
 	say("%s completed: %s\n  the payment service was asked to charge the card %d time", id, r.Output, n)
 	if n != 1 {
 		return fmt.Errorf("the card was charged %d times", n)
@@ -262,61 +261,4 @@ func (d *demo) clean() {
 		d.web.Close()
 	}
 	_ = os.RemoveAll(d.dir)
-}
-
-// shop simulates the three services. It counts requests by path and order.
-type shop struct {
-	mu      sync.Mutex
-	seen    map[string]int
-	charges map[string]string
-	paused  *pause
-}
-
-type pause struct{ arrived, open chan struct{} }
-
-func newShop() *shop { return &shop{seen: map[string]int{}, charges: map[string]string{}} }
-
-// hold makes the next charge wait after it has taken effect, before its response.
-func (s *shop) hold() *pause {
-	g := &pause{make(chan struct{}), make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.paused = g
-	return g
-}
-
-func (s *shop) count(path, order string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen[path+" "+order]
-}
-
-func (s *shop) charge(order string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.charges[order]
-}
-
-func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var order struct{ ID string }
-	if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	s.mu.Lock()
-	s.seen[r.URL.Path+" "+order.ID]++
-	id := strings.TrimPrefix(r.URL.Path, "/") + "-" + strconv.Itoa(len(s.seen))
-	var g *pause
-	if r.URL.Path == "/charges" {
-		s.charges[order.ID] = id
-		g, s.paused = s.paused, nil
-	}
-	s.mu.Unlock()
-	if g != nil {
-		close(g.arrived)
-		<-g.open
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, `{"id":%q}`, id)
 }

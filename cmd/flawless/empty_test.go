@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 // TestEmptyFlagsAndArgumentsAreRejected calls every command with each of its flags and arguments empty, as a
@@ -36,7 +36,7 @@ func TestEmptyFlagsAndArgumentsAreRejected(t *testing.T) {
 		}
 		c.InitDefaultHelpFlag()
 		visit := func(f *pflag.Flag) {
-			if slices.Contains(flagvalue.MayBeEmpty, f.Name) && f.Value.Type() == "string" {
+			if slices.Contains(usage.MayBeEmpty, f.Name) && f.Value.Type() == "string" {
 				return
 			}
 			flags++

@@ -21,3 +21,20 @@ func TestHintsNameExistingCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestRunThatDidNotCompleteIsReported: the error of commands that wait for a run.
+func TestRunThatDidNotCompleteIsReported(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[flawless.Status]string{
+		flawless.Completed:  "<nil>",
+		flawless.Failed:     "run order-7 failed: no stock: the run did not complete",
+		flawless.Cancelled:  "run order-7 was cancelled: no stock: the run did not complete",
+		flawless.Terminated: "run order-7 was terminated: no stock: the run did not complete",
+		flawless.Paused:     "run order-7 is paused: no stock: the run did not complete",
+	} {
+		err := ended(flawless.Run{ID: "order-7", Status: status, Failure: &flawless.Failure{Message: "no stock"}})
+		if got := fmt.Sprint(err); got != want {
+			t.Errorf("%s: %q, want %q", status, got, want)
+		}
+	}
+}

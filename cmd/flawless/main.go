@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func main() {
@@ -52,8 +54,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		ran, err = root.ExecuteContextC(ctx)
 	}
-	if err != nil && isUsage(err.Error()) {
-		err = &exit.UsageError{Command: ran.CommandPath(), Err: err}
+	if wrong := (*exit.UsageError)(nil); err != nil && !errors.As(err, &wrong) {
+		if worded := usage.Worded(err); worded != nil {
+			err = &exit.UsageError{Command: ran.CommandPath(), Err: worded}
+		}
 	}
 	if a.client != nil {
 		_ = a.client.Close()
@@ -82,16 +86,6 @@ func isFile(name string) bool {
 	return err == nil
 }
 
-// isUsage reports whether a message is from cobra and about a wrong command line. Cobra has no type for these.
-func isUsage(text string) bool {
-	for _, prefix := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
 // app holds what all commands share: streams, global flags and the client.
 type app struct {
 	in        io.Reader
@@ -117,7 +111,7 @@ it stopped.
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exit.UsageError{Command: c.CommandPath(), Err: flagvalue.Explain(err)}
+		return &exit.UsageError{Command: c.CommandPath(), Err: usage.FlagError(err)}
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.Dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
@@ -130,27 +124,51 @@ it stopped.
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.nodeCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.RunE = needsCommand // otherwise it prints its help for an unknown shell, and succeeds
+		switch c.Name() { // otherwise these succeed for an unknown shell or command
+		case "completion":
+			c.RunE = needsCommand
+		case "help":
+			c.Args, c.Run, c.RunE = cobra.ArbitraryArgs, nil, help
 		}
 		checkArgs(c)
 	}
 	return root
 }
 
-// checkArgs makes a command reject empty flags and arguments, and makes errors about arguments name the command.
+// help is the action of the command help: it prints the help of the command that args name, or returns an error if
+// there is none.
+func help(c *cobra.Command, args []string) error {
+	topic, rest, err := c.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("unknown command %q for %q", rest[0], topic.CommandPath())
+	}
+	if err != nil {
+		return &exit.UsageError{Command: cmp.Or(topic, c.Root()).CommandPath(), Err: err}
+	}
+	topic.InitDefaultHelpFlag() // it is listed among the flags
+	topic.InitDefaultVersionFlag()
+	return topic.Help()
+}
+
+// checkArgs makes a command and those below it reject empty flags and arguments, and makes errors about arguments name
+// the command.
 func checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			err := flagvalue.CheckGiven(c.Flags())
+			err := usage.CheckFlags(c.Flags())
 			if err == nil {
 				err = check(c, args)
 			}
-			if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands() {
+			switch {
+			case err == nil:
+			case strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands():
 				err = fmt.Errorf("%s takes no arguments, and %q is one", c.CommandPath(), args[0])
+			case strings.Contains(err.Error(), " arg(s)"):
+				err = fmt.Errorf("wrong number of arguments, %d: the usage is %s", len(args), c.UseLine())
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
 				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)
@@ -235,3 +253,12 @@ func (a *app) versionCommand() *cobra.Command {
 			return nil
 		}}
 }
+
+// printJSON prints an indented JSON document.
+func (a *app) printJSON(v any) error { return render.JSON(a.out, v, "  ") }
+
+// printLine prints a JSON document on one line.
+func (a *app) printLine(v any) error { return render.JSON(a.out, v, "") }
+
+// table prints rows in columns.
+func (a *app) table(head string, rows [][]string) { render.Table(a.out, head, rows) }

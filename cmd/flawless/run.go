@@ -50,7 +50,7 @@ command does not end the run.`,
 			}
 			r, _, err := cl.Start(c.Context(), start, false)
 			if err != nil {
-				return err
+				return withoutInput(in, err)
 			}
 			fmt.Fprintf(a.errs, "run %s\n", r.ID)
 			p := render.NewLog(a.errs)

@@ -116,6 +116,8 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		{`/schedules/`, filled[flawless.Schedule]()},
 		{`GET /secrets$`, []flawless.Secret{filled[flawless.Secret]()}},
 		{`GET /limits$`, []flawless.Limit{filled[flawless.Limit]()}},
+		{`GET /nodes$`, []flawless.NodeStatus{filled[flawless.NodeStatus]()}},
+		{`/nodes/`, filled[flawless.NodeStatus]()},
 		{`GET /hosts$`, []flawless.Host{filled[flawless.Host]()}},
 		{`/hosts/`, filled[flawless.Host]()},
 		{`GET /states$`, map[string]any{"states": []flawless.State{filled[flawless.State]()}}},

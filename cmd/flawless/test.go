@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,15 +117,30 @@ func (a *app) printRehearsal(r rehearsal.Result, w *local.Outside) error {
 		for _, rec := range r.Log {
 			p.Record(rec)
 		}
-		fmt.Fprintf(a.errs, "%d requests; %v of virtual time\n", len(r.Requests), r.Virtual)
+		fmt.Fprintf(a.errs, "%s; %v of virtual time\n", render.Count(len(r.Requests), "request"), r.Virtual)
 		if len(r.Run.Output) > 0 {
 			fmt.Fprintln(a.out, string(r.Run.Output))
 		}
+	}
+	if lacksSecret(r.Log) {
+		fmt.Fprintln(a.errs, "note: a test has its own secrets; give them with --secret NAME=VALUE")
 	}
 	if err := w.Missing(); err != nil {
 		return err
 	}
 	return ended(r.Run)
+}
+
+// lacksSecret reports whether a request was not sent because there is no such secret.
+func lacksSecret(log []flawless.Record) bool {
+	for _, rec := range log {
+		for _, e := range rec.Entries {
+			if e.Arrival != nil && bytes.Contains(e.Arrival.Head, []byte("there is no secret ")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (a *app) printCrashes(r rehearsal.Report, w *local.Outside) error {

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 	_ "time/tzdata"
 
@@ -36,8 +34,9 @@ flight are then determined at the next start.
 
 With --store, the store is in a PostgreSQL database, and the working directory
 only has compiled code, the key of the secrets and the address of the server.
-One server at a time may use a schema: a second one takes it over, and the
-first one stops.
+All servers on one schema are nodes of one cluster: any of them answers any
+request, each does a part of the work, and when one stops, the others take over
+its part.
 
 If the disk fails and the server cannot go on writing its store, it stops with
 exit code 12. Have your service manager restart it.`,
@@ -45,18 +44,8 @@ exit code 12. Have your service manager restart it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
 			o.NoUDP = a.TCP
-			if u, err := url.Parse(o.URL); o.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
-				u.User != nil || strings.ContainsAny(o.URL, "?#")) {
-				shown := o.URL
-				if err == nil {
-					shown = u.Redacted()
-				}
-				return fmt.Errorf("--public-url is %q; use a URL without user, query and fragment, such as https://flawless.example: %w", shown, flawless.Invalid)
-			}
-			for _, host := range o.AllowedHosts {
-				if strings.Contains(host, "/") {
-					return fmt.Errorf("--allow-host is %q; use a host name such as flawless.example.com, without http:// and path: %w", host, flawless.Invalid)
-				}
+			if err := daemon.CheckNames(o.URL, o.AllowedHosts); err != nil {
+				return err
 			}
 			var err error
 			if o.Token, err = a.Token(); err != nil {
@@ -72,8 +61,10 @@ exit code 12. Have your service manager restart it.`,
 					o.Port, _ = strconv.Atoi(p)
 				}
 			}
-			if o.Schema != "" && o.Store == "" {
-				return fmt.Errorf("--store-schema needs --store: %w", flawless.Invalid)
+			for _, name := range []string{"store-schema", "name", "advertise", "lease"} {
+				if c.Flags().Changed(name) && o.Store == "" {
+					return fmt.Errorf("--%s needs --store: %w", name, flawless.Invalid)
+				}
 			}
 			_, set := os.LookupEnv(endpoint.TokenVariable)
 			o.NoToken = set && o.Token == ""
@@ -83,6 +74,9 @@ exit code 12. Have your service manager restart it.`,
 	f := c.Flags()
 	f.StringVar(&o.Store, "store", "", "address of a PostgreSQL database for the store, such as postgres://user@host/database (password in $PGPASSWORD or ~/.pgpass); without it, the store is in the working directory")
 	f.StringVar(&o.Schema, "store-schema", "", "schema of the store's tables in that database (default flawless)")
+	f.StringVar(&o.Name, "name", "", "name of this node among those on the database of --store (default the name of the machine)")
+	f.StringVar(&o.Advertise, "advertise", "", "address at which other nodes reach this one, host:port (default the address from which the database is reached, and a free port)")
+	f.Var(flagvalue.NewDuration(&o.Lease, daemon.DefaultLease, 3*time.Second, time.Hour), "lease", "how long other nodes wait for one that does not answer before they take over its work; the same on all nodes")
 	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second, 0, flawless.MaxDeadline), "drain", "how long a graceful shutdown waits for calls in flight")
 	f.Var(flagvalue.NewInt(&pages, 4096, 1, 65536), "memory-pages", "maximum memory of a guest, in pages of 64 KiB")
 	f.Var(flagvalue.NewInt(&units, 0, 0, math.MaxInt), "turn-units", "maximum computation in one turn, in metered units; 0 is unlimited")

@@ -61,7 +61,7 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 			}
 			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
-				return err
+				return withoutInput(in, err)
 			}
 			switch {
 			case a.json:
@@ -92,6 +92,14 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, then print its output")
 	f.Var(&labels, "label", "label to find the run by, as name=value (repeatable)")
 	return c
+}
+
+// withoutInput adds to the error of a start that there was no input, if that is the cause.
+func withoutInput(in json.RawMessage, err error) error {
+	if in == nil && errors.Is(err, flawless.Invalid) && strings.Contains(err.Error(), "the input does not match") {
+		return fmt.Errorf("without --input, the input is null: %w", err)
+	}
+	return err
 }
 
 // readInput reads JSON from a flag: the text itself, @FILE, or - for standard input.
@@ -134,11 +142,17 @@ func ended(r flawless.Run) error {
 	case flawless.Unresolved:
 		return fmt.Errorf("run %s: %s; see: flawless workflow show %s: %w", r.ID, exit.Unresolved, r.ID, exit.Unresolved)
 	}
-	text := string(r.Status)
+	text := "is " + string(r.Status)
+	switch r.Status {
+	case flawless.Failed:
+		text = "failed"
+	case flawless.Cancelled, flawless.Terminated:
+		text = "was " + string(r.Status)
+	}
 	if r.Failure != nil {
 		text += ": " + r.Failure.Message
 	}
-	return fmt.Errorf("run %s is %s: %w", r.ID, text, exit.NotCompleted)
+	return fmt.Errorf("run %s %s: %w", r.ID, text, exit.NotCompleted)
 }
 
 func (a *app) listCommand() *cobra.Command {

@@ -22,28 +22,40 @@ type sighting struct {
 	beat  uint64
 	since time.Duration // when the first read that saw it had returned
 	reads int
+	moved bool // it was seen to change
 }
+
+// forget is how long a row stays after its node was called dead, so that people can see it.
+const forget = time.Hour
 
 // restart forgets what was seen of living nodes: what another database server shows may be older.
 func (d *detector) restart() { d.seen = nil }
 
-// observe takes the rows of a read that was sent and returned at these times, and returns the nodes that are dead.
+// observe takes the rows of a read that was sent and returned at these times, and returns what it says of the nodes,
+// without those that live.
 //
 // The time from the return of the first read to the sending of the last is the shortest time for which the number may
 // have been unchanged.
-func (d *detector) observe(sent, returned time.Duration, nodes []flawless.Node) (dead []flawless.Node) {
+func (d *detector) observe(sent, returned time.Duration, nodes []flawless.Node) View {
+	v := View{Ages: map[string]time.Duration{}, Renewed: map[string]bool{}}
 	now := make(map[string]sighting, len(nodes))
 	for _, n := range nodes {
 		s, known := d.seen[n.ID]
 		if !known || s.beat != n.Beat {
-			s = sighting{beat: n.Beat, since: returned}
+			s = sighting{beat: n.Beat, since: returned, moved: known && s.beat != n.Beat}
 		}
 		s.reads++
 		now[n.ID] = s
-		if !n.Dead && s.reads >= minReads && sent-s.since >= d.silence {
-			dead = append(dead, n)
+		v.Ages[n.ID] = max(0, sent-s.since)
+		switch {
+		case n.Dead && sent-s.since >= forget:
+			v.Dead = append(v.Dead, n)
+		case !n.Dead && s.reads >= minReads && sent-s.since >= d.silence:
+			v.Silent = append(v.Silent, n)
+		case !n.Dead && s.moved:
+			v.Renewed[n.ID] = true
 		}
 	}
 	d.seen = now
-	return dead
+	return v
 }

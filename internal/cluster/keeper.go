@@ -5,7 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -21,14 +22,31 @@ type Owner interface {
 	Release(ctx context.Context, shards ...store.Shard) error
 }
 
-// Keeper gives a node the shards that it should have: those of nodes that have stopped, and its share of all. Its fields do
-// not change. It is called by the [Member] of the node.
+// Keeper gives a node the shards that it should have: those of nodes that have stopped, and its share of all. Its exported
+// fields do not change. It is called by the [Member] of the node, and [Keeper.Wait] before its Owner is closed.
 type Keeper struct {
 	Store *store.Store
 	Owner Owner
 	Self  string // id of the node
 	Log   *slog.Logger
-	Grace time.Duration // how long calls in flight are waited for before a shard moves to another node
+
+	giving atomic.Bool    // shards are being given up
+	tasks  sync.WaitGroup // which does that
+}
+
+// Wait waits until no shards are being given up.
+func (k *Keeper) Wait() { k.tasks.Wait() }
+
+// WaitFor is Wait, but returns the error of ctx when that ends first.
+func (k *Keeper) WaitFor(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { k.tasks.Wait(); close(done) }() // ends with the Serve of the node at the latest
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // See takes over from nodes that have stopped, gives up what others lack, and claims what this node lacks. What fails is
@@ -39,6 +57,11 @@ func (k *Keeper) See(ctx context.Context, v View) {
 			v.Living = slices.DeleteFunc(slices.Clone(v.Living), func(l flawless.Node) bool { return l.ID == n.ID })
 		}
 	}
+	for _, n := range v.Dead {
+		if err := k.Store.PutNode(ctx, &n, nil); !errors.Is(err, flawless.Fenced) { // else another node was faster
+			k.failed(ctx, "removing the row of a node that has stopped", err)
+		}
+	}
 	owners, err := k.Store.Owners(ctx)
 	if err != nil {
 		k.failed(ctx, "reading who owns which shard", err)
@@ -46,10 +69,12 @@ func (k *Keeper) See(ctx context.Context, v View) {
 	}
 	k.resume(ctx, owners[:])
 	giveUp, claim := plan(k.Self, v.Living, owners[:])
-	if len(giveUp) > 0 {
-		within, cancel := context.WithTimeout(ctx, k.Grace)
-		defer cancel()
-		k.failed(ctx, "giving up shards", k.Owner.Release(within, giveUp...))
+	// Calls in flight are waited for as long as they last. Others may stop meanwhile, whose shards cannot wait.
+	if len(giveUp) > 0 && !k.giving.Swap(true) {
+		k.tasks.Go(func() {
+			defer k.giving.Store(false)
+			k.failed(ctx, "giving up shards", k.Owner.Release(ctx, giveUp...))
+		})
 	}
 	if len(claim) > 0 {
 		k.failed(ctx, "claiming shards", k.Owner.Gain(ctx, func(ctx context.Context, s *store.Store, l *store.Lease) ([]store.Shard, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,31 +24,46 @@ type Options struct {
 	Store   *store.Store // over connections that nothing else uses, so that renewals wait for nobody
 	Name    string
 	Address string
-	TTL     time.Duration        // 0 is DefaultTTL
-	Now     func() time.Duration // time since the machine started, sleep included; nil asks the system
-	Log     *slog.Logger
+	// Fingerprint is that of the certificate that this node shows to others, see package peer.
+	Fingerprint string
+	TTL         time.Duration        // 0 is DefaultTTL
+	Now         func() time.Duration // time since the machine started, sleep included; nil asks the system
+	Log         *slog.Logger
 	// Seen is called with what each renewal has seen, never twice at once. It may take long: renewals go on meanwhile, and
 	// what they see in between is skipped.
 	Seen func(ctx context.Context, v View)
+	// Figures adds what the node does to its row before a renewal; nil adds nothing.
+	Figures func(n *flawless.Node)
 }
 
 // View is what a node has seen of the cluster.
 type View struct {
 	Living []flawless.Node // those that are not dead, this node included, sorted by id
 	Silent []flawless.Node // those among them that have not renewed their lease for so long that this node may take over
+	Dead   []flawless.Node // those that were called dead so long ago that their rows are of no use
+	// Ages has for each node how long this node has not seen it renew its lease; Renewed those that it has seen do so.
+	Ages    map[string]time.Duration
+	Renewed map[string]bool
 }
 
 // Member is this process as a node of the cluster. All methods may be called concurrently.
 type Member struct {
 	o        Options
-	deadline atomic.Int64 // time since the start of the machine, in nanoseconds; 0 before it has joined
-	lost     atomic.Bool  // the row says that it is dead
+	deadline atomic.Int64  // time since the start of the machine, in nanoseconds; 0 before it has joined
+	lost     atomic.Bool   // it is no node any more
+	over     chan struct{} // closed when lost is set
+	end      sync.Once
+	poked    chan struct{} // has an item when the lease is to be renewed now
 
-	mu       sync.Mutex    // guards the fields below
+	mu       sync.Mutex    // guards the fields below, held during renewals
 	node     flawless.Node // its row, as far as this node knows
-	draining bool
+	keys     []string      // ids of the keys of its secrets
+	draining bool          // it has decided so itself
 	detector detector
 	changes  uint64 // of the database server, as of the last renewal
+
+	waiting sync.Mutex    // guards renewed
+	renewed chan struct{} // closed at the next renewal
 }
 
 // New returns a Member that has not joined.
@@ -58,8 +74,11 @@ func New(o Options) *Member {
 	}
 	return &Member{
 		o:        o,
-		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version},
+		over:     make(chan struct{}),
+		poked:    make(chan struct{}, 1),
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint},
 		detector: detector{silence: o.TTL + o.TTL/margin},
+		renewed:  make(chan struct{}),
 	}
 }
 
@@ -76,6 +95,13 @@ func (m *Member) Node() flawless.Node {
 	return m.node
 }
 
+// SetKeys sets the ids of the keys of the node's secrets, which its row has from the next write on.
+func (m *Member) SetKeys(ids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.node.Keys, m.keys = ids, ids
+}
+
 // Valid reports whether the lease is valid: this node may write and start calls. It takes well below a microsecond.
 func (m *Member) Valid() bool {
 	return !m.lost.Load() && int64(m.o.Now()) < m.deadline.Load()
@@ -83,6 +109,34 @@ func (m *Member) Valid() bool {
 
 // Deadline returns when the lease ends unless it is renewed, as a time since the machine started.
 func (m *Member) Deadline() time.Duration { return time.Duration(m.deadline.Load()) }
+
+// Await waits until the lease is valid. It returns the error of ctx when that ends, and flawless.Fenced when the lease can
+// never be valid again.
+func (m *Member) Await(ctx context.Context) error {
+	for {
+		m.waiting.Lock()
+		renewed := m.renewed
+		m.waiting.Unlock()
+		if m.lost.Load() {
+			return fmt.Errorf("this server is no node of the cluster any more: %w", flawless.Fenced)
+		}
+		if m.Valid() {
+			return nil
+		}
+		select {
+		case <-renewed:
+		case <-m.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Abandon gives the lease up at once, without telling the database. Nobody waits for it any more.
+func (m *Member) Abandon() {
+	m.lost.Store(true)
+	m.end.Do(func() { close(m.over) })
+}
 
 // Join makes this process a node. After a crash in the middle, or an error, the row may exist; others call it dead
 // when the TTL is over, like that of any node that has crashed.
@@ -98,10 +152,16 @@ func (m *Member) Join(ctx context.Context) error {
 }
 
 // extend ends the lease a TTL after the renewal was sent, less the margin: others count from when they first see it.
-func (m *Member) extend(sent time.Duration) { m.deadline.Store(int64(sent + m.o.TTL - m.o.TTL/margin)) }
+func (m *Member) extend(sent time.Duration) {
+	m.deadline.Store(int64(sent + m.o.TTL - m.o.TTL/margin))
+	m.waiting.Lock()
+	defer m.waiting.Unlock()
+	close(m.renewed)
+	m.renewed = make(chan struct{})
+}
 
 // Serve renews the lease and watches the other nodes until ctx ends, or this node was called dead: it then returns an error
-// that wraps flawless.Fenced, and the process may join again as another Member.
+// that wraps flawless.Fenced, and the process may join again as another Member. When Serve returns, the lease is over.
 func (m *Member) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	views := make(chan View, 1)
@@ -113,13 +173,16 @@ func (m *Member) Serve(ctx context.Context) error {
 	})
 	defer seeing.Wait()
 	defer close(views)
+	defer m.Abandon() // before waiting for Seen, which may wait for the lease
 	defer cancel()
+	failing := false
 	timer := time.NewTimer(m.o.TTL / renewals)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-m.poked:
 		case <-timer.C:
 		}
 		again := m.o.TTL / renewals
@@ -127,9 +190,16 @@ func (m *Member) Serve(ctx context.Context) error {
 		case m.lost.Load():
 			return err
 		case err != nil && ctx.Err() == nil:
-			m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
+			if !failing { // once, however long it lasts
+				m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
+			}
+			failing = true
 			again = m.o.TTL / (renewals * margin) // the lease is running out
 		case err == nil:
+			if failing {
+				m.o.Log.Info("renewed the lease of this node again")
+			}
+			failing = false
 			select {
 			case <-views: // an older one that was not looked at
 			default:
@@ -157,14 +227,18 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	returned := m.o.Now()
 	i := slices.IndexFunc(nodes, func(n flawless.Node) bool { return n.ID == m.node.ID })
 	if i < 0 || nodes[i].Dead {
-		m.lost.Store(true)
+		m.Abandon()
 		return View{}, fmt.Errorf("node %s (%s) did not renew its lease for %s, and another node has taken over its runs: %w", m.node.Name, m.node.ID, m.o.TTL, flawless.Fenced)
 	}
 	// The number in the row may be one that this node sent without learning that it was written. When that was sent is not
 	// known any more, so it extends nothing.
 	after := nodes[i]
 	after.Beat++
-	after.Draining = m.draining
+	after.Keys = m.keys
+	after.Draining = after.Draining || m.draining
+	if m.o.Figures != nil {
+		m.o.Figures(&after)
+	}
 	sent := m.o.Now()
 	if err := m.o.Store.PutNode(ctx, &nodes[i], &after); err != nil {
 		return View{}, fmt.Errorf("renewing the lease: %w", err)
@@ -172,30 +246,51 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	m.node, nodes[i] = after, after
 	m.extend(sent)
 	// A number that has not changed counts only from what the same database server has shown.
-	if now := m.o.Store.Changes(); now != m.changes {
+	if now := m.o.Store.Moves(); now != m.changes {
 		m.changes = now
 		m.detector.restart()
 	}
-	silent := m.detector.observe(asked, returned, nodes)
-	return View{
-		Living: slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead }),
-		Silent: slices.DeleteFunc(silent, func(n flawless.Node) bool { return n.ID == after.ID }),
-	}, nil
+	v := m.detector.observe(asked, returned, nodes)
+	v.Living = slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead })
+	v.Silent = slices.DeleteFunc(v.Silent, func(n flawless.Node) bool { return n.ID == after.ID })
+	return v, nil
 }
 
-// Drain makes this node give its shards away, and get no others, from the next renewal on.
+// Drain makes this node give its shards away, and get no others, from the next renewal on, which is at once.
 func (m *Member) Drain() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.draining = true
+	m.mu.Unlock()
+	select {
+	case m.poked <- struct{}{}:
+	default:
+	}
 }
 
 // Leave removes the row of a node that owns no shards any more.
 func (m *Member) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lost.Store(true)
-	if err := m.o.Store.PutNode(ctx, &m.node, nil); err != nil {
+	m.Abandon()
+	for {
+		err := m.o.Store.PutNode(ctx, &m.node, nil)
+		if !errors.Is(err, flawless.Fenced) {
+			return leaving(err)
+		}
+		nodes, err := m.o.Store.Nodes(ctx) // another node has asked it to drain, or called it dead
+		if err != nil {
+			return leaving(err)
+		}
+		i := slices.IndexFunc(nodes, func(n flawless.Node) bool { return n.ID == m.node.ID })
+		if i < 0 {
+			return nil
+		}
+		m.node = nodes[i]
+	}
+}
+
+func leaving(err error) error {
+	if err != nil {
 		return fmt.Errorf("leaving the cluster: %w", err)
 	}
 	return nil

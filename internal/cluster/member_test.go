@@ -316,8 +316,8 @@ func TestFewReadsAreNoSilence(t *testing.T) {
 	n := []flawless.Node{{ID: "a", Beat: 1}}
 	see := func(sent, returned time.Duration, want int) {
 		t.Helper()
-		if dead := d.observe(sent, returned, n); len(dead) != want {
-			t.Errorf("a read from %d to %d finds %v dead, want %d", sent, returned, dead, want)
+		if v := d.observe(sent, returned, n); len(v.Silent) != want {
+			t.Errorf("a read from %d to %d finds %v dead, want %d", sent, returned, v.Silent, want)
 		}
 	}
 	see(0, 1, 0)

@@ -26,7 +26,7 @@ func BenchmarkEntry(b *testing.B) {
 			}
 		}},
 		{"unresolved", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aPost)}, func(s *State, n int, _ int64) {
-			s.Step(s.UnknownEntry(n, "nobody knows"))
+			s.Step(s.UnknownEntry(n, "nobody knows", Terms{}))
 		}},
 		{"sleeping", flawless.Call{Kind: effect.Sleep, Head: json.RawMessage(`{"for":86400000000000}`)}, nil},
 		{"receiving", flawless.Call{Kind: effect.Receive, Head: json.RawMessage(`{"type":"other"}`)}, nil},

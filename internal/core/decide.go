@@ -14,7 +14,7 @@ import (
 func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
 	c := s.open.all[d.Call]
 	if c == nil || c.unknownReason == "" {
-		return nil, fmt.Errorf("resolving call %d of run %s: the outcome of the call is not unknown: %w", d.Call, s.id, flawless.Conflict)
+		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not unknown, so there is nothing to decide: %w", d.Call, s.id, flawless.Conflict)
 	}
 	if c.kind == lostKind && d.Resolution != flawless.Fail {
 		return s.decideLost(c, d, now)
@@ -65,7 +65,7 @@ type RetryDecision struct {
 
 // DecideRetry returns the entries that begin the next attempt at a call now, or end its retries. It returns
 // flawless.Conflict if the call does not wait for a retry, or if several do and none is named.
-func (s *State) DecideRetry(u RetryDecision, now int64) ([]flawless.Entry, error) {
+func (s *State) DecideRetry(u RetryDecision, now int64, terms func(*OpenCall) Terms) ([]flawless.Entry, error) {
 	c, err := s.waitingForRetry(u.Call)
 	if err != nil {
 		return nil, fmt.Errorf("retrying a call of run %s: %w: %w", s.id, err, flawless.Conflict)
@@ -79,7 +79,7 @@ func (s *State) DecideRetry(u RetryDecision, now int64) ([]flawless.Entry, error
 		return []flawless.Entry{decision}, nil
 	}
 	decision.Decision.Resolution = flawless.GiveUp
-	return []flawless.Entry{decision, s.giveUp(c, flawless.Entry{At: at}, "given up by "+NameOf(u.Who))}, nil
+	return []flawless.Entry{decision, c.concluded(s.giveUp(c, flawless.Entry{At: at}, "given up by "+NameOf(u.Who)), terms(c))}, nil
 }
 
 // waitingForRetry returns the call that is meant; 0 means the only one.

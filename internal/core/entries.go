@@ -34,7 +34,11 @@ func (s *State) RequestCancel(c flawless.Cancel, now int64) ([]flawless.Entry, e
 func (s *State) Pause(p flawless.Pause, now int64) ([]flawless.Entry, error) {
 	switch {
 	case s.status != "" && (s.held == nil || !p.Resume):
-		return nil, fmt.Errorf("pausing run %s: it is already %s: %w", s.id, s.status, flawless.Conflict)
+		doing := "pausing"
+		if p.Resume {
+			doing = "resuming"
+		}
+		return nil, fmt.Errorf("%s run %s: it is already %s: %w", doing, s.id, s.status, flawless.Conflict)
 	case p.Resume && s.held != nil: // an earlier pause by a person still holds
 	case (s.paused == nil) == p.Resume:
 		return nil, nil
@@ -109,9 +113,9 @@ func (s *State) BeginEntry(call int, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].attempt + 1, Begun: true}}
 }
 
-// UnknownEntry returns the entry that makes the outcome of a call unknown.
-func (s *State) UnknownEntry(call int, why string) flawless.Entry {
-	return flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: call, Reason: why}}
+// UnknownEntry returns the entry that makes the outcome of an open call unknown.
+func (s *State) UnknownEntry(call int, why string, terms Terms) flawless.Entry {
+	return s.open.all[call].concluded(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: call, Reason: why}}, terms)
 }
 
 // AdoptEntry returns the entry that lets the end of an existing run answer a spawn call.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 )
 
 // A copy of a store does not know what the original has done since. So the runs that are open in a copy are held: a
@@ -20,7 +19,7 @@ func (s *State) Hold(p flawless.Pause, now int64) []flawless.Entry {
 // recoverHeld is Recover for a held run. A call that would be sent again, or waits for a permit, waits for the run to
 // be resumed instead, like for its next attempt. An attempt that was in flight is then repeated with its full time-out.
 // The calls of a run that has ended, which nobody resumes, have an unknown outcome.
-func (s *State) recoverHeld(now int64) (out []flawless.Entry) {
+func (s *State) recoverHeld(now int64, terms func(*OpenCall) Terms) (out []flawless.Entry) {
 	because, may := "this store is a copy", "the original may have made the call"
 	if s.held.Lost {
 		because, may = "the database may have lost acknowledged writes", "the call may have been made since"
@@ -33,15 +32,13 @@ func (s *State) recoverHeld(now int64) (out []flawless.Entry) {
 		}
 		switch {
 		case s.status != "":
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: because + ", and " + may}}, 0))
+			out = append(out, c.concluded(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: because + ", and " + may}}, terms(c)))
 		case c.awaitsPermit:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: c.fresh, Result: "held: " + because}})
 		case c.policy.Idempotent:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: true, Result: why + "; it is idempotent, so it is sent again when the run is resumed"}})
-		case c.policy.Tell:
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, false, why, "", 0), Note: why}}, 0))
 		default:
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}}, 0))
+			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why, "", 0, nil), terms(c)))
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,14 +12,19 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// stepped is [State.Step], and fails the test if the index differs from a walk over all open calls.
+// stepped is [State.Step], and fails the test if the index differs from a walk over all open calls, or if code gets an
+// unknown outcome without the time for repeating the call.
 func stepped(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }, s *State, e flawless.Entry) []Attempt {
 	t.Helper()
+	if a := e.Arrival; a != nil && s.status == "" && effect.IsInterrupted(a.Answer) && !bytes.Contains(a.Head, []byte(`"repeat_until":`)) {
+		t.Fatalf("the code is not told until when it may repeat call %d: %s", a.Call, a.Head)
+	}
 	attempts := s.Step(e)
 	if err := checkIndex(s); err != nil {
 		t.Fatalf("after %+v: %v", e, err)

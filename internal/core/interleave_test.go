@@ -36,6 +36,8 @@ type interleaving struct {
 	sent     int                   // messages of another run
 }
 
+func (w *interleaving) declared(*OpenCall) Terms { return w.terms }
+
 // TestEventsInAnyOrder: the promises hold for every order of events. After a crash the run is what its log, or an image
 // and the log after it, yields. In the end every call is answered.
 func TestEventsInAnyOrder(t *testing.T) {
@@ -173,7 +175,7 @@ func (w *interleaving) step(event string) {
 		how := rapid.SampledFrom([]flawless.Resolution{flawless.Retry, flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail}).Draw(w.T, "how")
 		w.request(w.s.Decide(flawless.Decision{Call: w.one(func(c *modelCall) bool { return c.unknown }), Resolution: how}, w.now))
 	case "urge":
-		w.request(w.s.DecideRetry(RetryDecision{Call: w.one(func(c *modelCall) bool { return c.next != 0 }), GiveUp: w.draw(3, "give up")}, w.now))
+		w.request(w.s.DecideRetry(RetryDecision{Call: w.one(func(c *modelCall) bool { return c.next != 0 }), GiveUp: w.draw(3, "give up")}, w.now, w.declared))
 	case "errand":
 		n := w.one((*modelCall).errand)
 		w.write(nil, w.s.AnswerEntry(flawless.Answer{Call: n, Head: []byte("{}")}, "", w.now))
@@ -376,7 +378,7 @@ func (w *interleaving) crash(held *flawless.Pause) {
 	if held != nil && !w.write(nil, w.s.Hold(*held, w.now)...) {
 		return
 	}
-	w.write(nil, w.s.Recover(w.now, func(*OpenCall) Terms { return w.terms })...)
+	w.write(nil, w.s.Recover(w.now, w.declared)...)
 }
 
 func (w *interleaving) fire() {

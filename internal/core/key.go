@@ -148,6 +148,14 @@ func (s *State) recallKey(c *OpenCall) {
 	}
 }
 
+// shareLastWord tells the open calls under a key whether the last response on it was 409. The server speaks of the key,
+// whichever call it answers.
+func (s *State) shareLastWord(keyID string, inProgress bool) {
+	for _, o := range s.open.byKeyID[keyID] {
+		s.open.edit(o.N).inProgress = inProgress
+	}
+}
+
 // rememberKey keeps how a call ended for later calls under its key: a key that the code chose, or one that
 // came with the answer.
 func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
@@ -167,6 +175,7 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	}
 	h := c.historyNow()
 	h.InProgress = workInProgress(c.inProgress, said.Status, said.Unsure)
+	s.shareLastWord(known, h.InProgress)
 	if c.unknownAt == 0 { // its outcome was not unknown until now
 		h.ReachedAt = cmp.Or(a.Reached, c.ownKeySince())
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,8 @@ var keyHeads = map[string]string{
 	"patient":  `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":7200000,"statuses":[409,429,502,503,504]}}`,
 }
 
+func (w *keyScenario) declared(*OpenCall) Terms { return w.op }
+
 func newKeyScenario(t *testing.T) *keyScenario {
 	w := &keyScenario{newScenario(t), honours, 0}
 	w.now = int64(time.Hour)
@@ -64,14 +67,16 @@ func (w *keyScenario) do(step string) string {
 	case "down":
 		w.now += int64(span)
 		w.rebuild(false)
-		out := w.take(w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })...)
+		out := w.take(w.s.Recover(w.now, w.declared)...)
 		out = append(out, w.take(w.s.Fire(w.now)...)...)
 		return w.perform(out)
 	case "copied": // the store is a copy of another one, and somebody resumes the run
 		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Hold: true}})
-		out := w.take(w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })...)
+		out := w.take(w.s.Recover(w.now, w.declared)...)
 		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Resume: true}})
 		return strings.Join(out, ", ")
+	case "forked": // the run is a fork of one that made the call
+		return strings.Join(w.take(w.s.UnknownEntry(w.lastCall, "another run made it", w.op)), ", ")
 	case "next":
 		if w.now = w.s.NextWake(); w.now == 0 {
 			return "no next attempt"
@@ -90,7 +95,7 @@ func (w *keyScenario) do(step string) string {
 	case "resolve":
 		return w.perform(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.lastCall, Resolution: flawless.Retry}}))
 	case "give-up":
-		out, err := w.s.DecideRetry(RetryDecision{GiveUp: true}, w.now)
+		out, err := w.s.DecideRetry(RetryDecision{GiveUp: true}, w.now, w.declared)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -236,6 +241,9 @@ func TestRepetitionsInheritKeyHistory(t *testing.T) {
 		"two calls at once: a third knows of the second":              "own:begins; own:begins; of-1 429:1 429; own:begins; 409:3 next",
 		"two calls at once: a call after both is alone":               "own:begins; own:begins; of-1 402:1 402; 402:2 402; own:begins; 409:3 409",
 		"two calls at once: different URLs are independent":           "own:begins; other:begins; 409:2 409",
+		"given up: a later call has the same window":                  "own-tell:begins; lost:1 next; wait 30m; give-up:1 interrupted; wait 20m; own-tell:begins; 429:2 next; give-up:2 interrupted; own:begins; lost:3 next; down 15m:3 unknown",
+		"given up: a decision to retry has the same window":           "own-tell:begins; lost:1 next; give-up:1 interrupted; wait 30m; own:begins; lost:2 next; give-up:2 unknown; resolve:begins; lost:2 next; down 35m:2 unknown",
+		"forked: a decision to retry has the same window":             "own-tell:begins; lost:1 next; give-up:1 interrupted; wait 30m; own:begins; forked:2 unknown; resolve:begins; lost:2 next; down 35m:2 unknown",
 		"a decision to retry has a time limit":                        "post:begins; lost:1 next; next:begins; 422:1 unknown; resolve:begins; unsent:1 next; down 2h:1 unknown",
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
@@ -398,6 +406,10 @@ func TestInterruptedSaysThatServerWasWorking(t *testing.T) {
 		"a later call under its key":              {busy + "down 2h:1 interrupted; again:begins; lost:2 next; down 2h:2 interrupted", 409},
 		"a later call under a key of the code":    {"own-tell:begins; lost:1 next; next:begins; 409:1 next; down 2h:1 interrupted; own-tell:begins; lost:2 next; down 2h:2 interrupted", 409},
 		"a call beside it":                        {"own-tell:begins; lost:1 next; next:begins; 409:1 next; own-tell:begins; lost:2 next; down 2h:2 interrupted", 409},
+		"the call is given up":                    {busy + "give-up:1 interrupted", 409},
+		"the store is copied":                     {busy + "next:begins; copied:1 interrupted", 409},
+		"a later call while it is open":           {"own-tell:begins; own:begins; 409:2 next; of-1 lost:1 next; of-1 down 2h:1 interrupted", 409},
+		"a call beside it gets the response":      {"own-tell:begins; lost:1 next; next:begins; 409:1 next; own-tell:begins; 200:2 200; other:begins; of-1 down 2h:1 interrupted", 0},
 		"a later call that gets another response": {"own-tell:begins; lost:1 next; next:begins; 409:1 next; down 2h:1 interrupted; own-tell:begins; 200:2 200; own-tell:begins; lost:3 next; down 2h:3 interrupted", 0},
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
@@ -411,7 +423,10 @@ func TestInterruptedSaysThatServerWasWorking(t *testing.T) {
 					t.Fatalf("%s, %s: after %q it is %q, want %q", name, way, step, got, want)
 				}
 			}
-			last := w.log[len(w.log)-1].Arrival
+			var last *flawless.Arrival
+			for _, e := range w.log {
+				last = cmp.Or(e.Arrival, last)
+			}
 			said := effect.ParseHTTPAnswer(last.Answer)
 			if !said.Unsure || said.Status != row.status || (row.status == 409) != strings.Contains(last.Note, "409: it was still working") {
 				t.Errorf("%s, %s: the answer is %s, noted as %q, want status %d", name, way, last.Head, last.Note, row.status)

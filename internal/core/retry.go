@@ -330,7 +330,7 @@ func (s *State) backoff(c *OpenCall) time.Duration {
 // unless the call may be repeated. A run that has ended repeats nothing.
 func (s *State) Recover(now int64, terms func(*OpenCall) Terms) (out []flawless.Entry) {
 	if s.held != nil {
-		return s.recoverHeld(now)
+		return s.recoverHeld(now, terms)
 	}
 	const why = "the engine stopped after the call began and before its outcome was logged"
 	at := max(now, s.at)
@@ -369,7 +369,8 @@ func (s *State) Recheck(t Attempt, now int64, terms Terms) (entries []flawless.E
 		e.At = at
 		return []flawless.Entry{e}, 0
 	default:
-		return []flawless.Entry{s.unknownOutcome(c, flawless.Entry{At: at}, fmt.Sprintf("attempt %d was not begun because the run %s; an attempt at %s was sent and may have taken effect", t.N, endedText(s.status), formatTime(c.suspectAt)), "", 0, nil)}, 0
+		text := fmt.Sprintf("attempt %d was not begun because the run %s; an attempt at %s was sent and may have taken effect", t.N, endedText(s.status), formatTime(c.suspectAt))
+		return []flawless.Entry{c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, text, "", 0, nil), terms)}, 0
 	}
 	within, _ := c.keyWindow(terms)
 	if !c.isRepetition(int64(within)) {
@@ -379,7 +380,7 @@ func (s *State) Recheck(t Attempt, now int64, terms Terms) (entries []flawless.E
 	switch suspect, _ := c.firstSuspect(); {
 	case ok:
 	case suspect == 0 && !c.lastStatusInconclusive(): // each attempt was answered, and none took effect
-		return []flawless.Entry{s.giveUp(c, flawless.Entry{At: at}, "it is not sent again: "+why)}, 0
+		return []flawless.Entry{c.concluded(s.giveUp(c, flawless.Entry{At: at}, "it is not sent again: "+why), terms)}, 0
 	default:
 		text := fmt.Sprintf("an attempt at %s was sent and may have taken effect; it is not sent again: %s", formatTime(cmp.Or(suspect, c.reachedAt())),
 			cmp.Or(why, "its idempotency key is no longer declared as honoured"))

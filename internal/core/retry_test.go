@@ -25,6 +25,9 @@ var day = Terms{Retry: 24 * time.Hour, RetryBy: "server"}
 // honours are the terms of a host that honours keys for an hour.
 var honours = Terms{Retry: 24 * time.Hour, RetryBy: "server", Within: time.Hour, KeyBy: "host a.example"}
 
+// declared returns the terms of each call.
+func (w *trial) declared(*OpenCall) Terms { return w.op }
+
 func newTrial(t *testing.T, op Terms, head string) *trial {
 	w := &trial{newScenario(t), op}
 	w.now = int64(time.Hour)
@@ -72,7 +75,7 @@ func (w *trial) crash(after time.Duration) []flawless.Entry {
 		stepped(w.t, again, e)
 	}
 	w.s = again
-	out := w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })
+	out := w.s.Recover(w.now, w.declared)
 	w.take(out...)
 	return out
 }
@@ -514,14 +517,14 @@ func TestDecideRetry(t *testing.T) {
 		{"under a key, told", tell, connectionLost, honours, "1 interrupted"},
 	} {
 		w := newTrial(t, row.op, row.head)
-		if _, err := w.s.DecideRetry(RetryDecision{}, w.now); !errors.Is(err, flawless.Conflict) {
+		if _, err := w.s.DecideRetry(RetryDecision{}, w.now, w.declared); !errors.Is(err, flawless.Conflict) {
 			t.Errorf("%s: before it has failed: %v", row.name, err)
 		}
 		w.ends(row.r)
 		for _, u := range []RetryDecision{{}, {Call: 1}} {
 			again := &trial{&scenario{t: w.t, s: w.s, now: w.now, log: slices.Clone(w.log)}, w.op}
 			again.crash(0)
-			got, err := again.s.DecideRetry(u, w.now)
+			got, err := again.s.DecideRetry(u, w.now, w.declared)
 			if err != nil || len(got) != 1 || got[0].Decision == nil {
 				t.Fatalf("%s: hurried: %+v, %v", row.name, got, err)
 			}
@@ -532,11 +535,11 @@ func TestDecideRetry(t *testing.T) {
 			}
 		}
 		for _, wrong := range []int{2, -1} {
-			if _, err := w.s.DecideRetry(RetryDecision{Call: wrong}, w.now); !errors.Is(err, flawless.Conflict) {
+			if _, err := w.s.DecideRetry(RetryDecision{Call: wrong}, w.now, w.declared); !errors.Is(err, flawless.Conflict) {
 				t.Errorf("%s: another call: %v", row.name, err)
 			}
 		}
-		got, err := w.s.DecideRetry(RetryDecision{GiveUp: true, Who: "ann", Note: "enough"}, w.now)
+		got, err := w.s.DecideRetry(RetryDecision{GiveUp: true, Who: "ann", Note: "enough"}, w.now, w.declared)
 		if err != nil || len(got) != 2 || got[0].Decision.Resolution != flawless.GiveUp || got[0].Decision.Who != "ann" || got[0].Decision.Note != "enough" {
 			t.Fatalf("%s: given up: %+v, %v", row.name, got, err)
 		}
@@ -576,7 +579,7 @@ func TestHurriedAttemptsDoNotLengthenBackoff(t *testing.T) {
 	for range 5 {
 		waits(8 * time.Second)
 		for range 2 { // once is enough
-			got, err := w.s.DecideRetry(RetryDecision{}, w.now)
+			got, err := w.s.DecideRetry(RetryDecision{}, w.now, w.declared)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -587,4 +590,16 @@ func TestHurriedAttemptsDoNotLengthenBackoff(t *testing.T) {
 	w.take(flawless.Entry{At: w.now, Unknown: &flawless.Unknown{Call: 1, Reason: "nobody knows"}},
 		flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: 1, Resolution: flawless.Retry}})
 	waits(time.Second)
+}
+
+// TestInvalidCallNamesItsClassOnce: the kind of the answer is "invalid", so its text does not say so again.
+func TestInvalidCallNamesItsClassOnce(t *testing.T) {
+	t.Parallel()
+	w := newScenario(t)
+	w.take(flawless.Entry{At: 2, Turn: &flawless.Turn{N: 1, Time: 2, Calls: []flawless.Call{
+		{N: 1, Kind: effect.HTTP, Head: json.RawMessage(`{"url":"https://a.example/","retry":{"attempts":2,"factor":1000}}`)}}}})
+	want := `{"error":{"kind":"invalid","message":"parsing a call of kind http: member \"retry.factor\" is 1000, give 1 to 100"}}`
+	if got := w.log[len(w.log)-1].Arrival; got == nil || string(got.Head) != want {
+		t.Errorf("got %s, want %s", got.Head, want)
+	}
 }

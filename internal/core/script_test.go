@@ -30,6 +30,8 @@ type scenario struct {
 	terms Terms            // of the operator, for every call
 }
 
+func (w *scenario) declared(*OpenCall) Terms { return w.terms }
+
 func newScenario(t *testing.T) *scenario { return newScenarioUntil(t, 0) }
 
 // newScenarioUntil is newScenario for a run with a deadline.
@@ -192,7 +194,7 @@ func (w *scenario) do(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.Recover(at, func(*OpenCall) Terms { return w.terms })...)
+		return w.take(w.s.Recover(at, w.declared)...)
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
@@ -231,9 +233,9 @@ func (w *scenario) do(step string) []string {
 	case "decide":
 		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
 	case "hurry":
-		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at, w.declared))
 	case "give up":
-		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at, w.declared))
 	case "pause", "unpause": // because a person says so
 		return w.request(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
 	case "status": // the server answers with it

@@ -139,6 +139,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 	case e.Attempt != nil:
 		if c := s.open.edit(e.Attempt.Call); c != nil {
 			c.stepAttempt(e.Attempt, e.At)
+			s.shareLastWord(c.keyID, c.inProgress)
 			if e.Attempt.Begun {
 				return []Attempt{{c.N, c.attempt}}
 			}
@@ -329,7 +330,7 @@ func (s *State) Consequences() (out []flawless.Entry) {
 	}
 	withdrawn := len(out) // these come first
 	for _, c := range s.open.list(invalid) {
-		out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.invalid.Error()), nil, ""))
+		out = append(out, s.ArrivalEntry(c.InvalidAnswer(), nil, ""))
 	}
 	if s.cancel != nil {
 		for _, c := range s.open.list(awaitCancel) {

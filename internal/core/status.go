@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -147,6 +148,11 @@ func (c *OpenCall) Effect() *effect.Kind { return c.kind }
 
 // Bad returns why the call is invalid, or nil.
 func (c *OpenCall) Bad() error { return c.invalid }
+
+// InvalidAnswer returns the answer of an invalid call. Its text leaves out the class of the error, which is its kind.
+func (c *OpenCall) InvalidAnswer() flawless.Answer {
+	return effect.ErrorAnswer(c.N, "invalid", strings.TrimSuffix(c.invalid.Error(), ": "+string(flawless.Invalid)))
+}
 
 // MadeAt returns the time of the turn that made the call, in Unix nanoseconds.
 func (c *OpenCall) MadeAt() int64 { return c.madeAt }

@@ -64,6 +64,9 @@ func RepeatUntil(a flawless.Answer, at int64) flawless.Answer {
 	return a
 }
 
+// IsError reports whether an answer is an error.
+func IsError(a flawless.Answer) bool { return bytes.HasPrefix(a.Head, []byte(`{"error":`)) }
+
 // IsInterrupted reports whether an answer tells the code that the outcome of a call is unknown.
 func IsInterrupted(a flawless.Answer) bool {
 	return bytes.HasPrefix(a.Head, []byte(`{"error":{"kind":"`+kindInterrupted+`"`))

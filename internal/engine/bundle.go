@@ -158,7 +158,19 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 	if e.runs.Has(s.ID()) {
 		return flawless.Run{}, fmt.Errorf("storing run %s: a run with this id already exists; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
-	if err := elsewhere(e.store.Write(ctx, e.lease, w)); err != nil {
+	var err error
+	for {
+		if w.Catalog, err = e.library.Rely(ctx, s.Start().Digest); err != nil {
+			return flawless.Run{}, fmt.Errorf("storing run %s: %w", s.ID(), err)
+		}
+		if err = elsewhere(e.store.Write(ctx, e.lease, w)); !errors.Is(err, store.ErrStale) {
+			break
+		}
+		if err := e.library.Renew(ctx); err != nil {
+			return flawless.Run{}, err
+		}
+	}
+	if err != nil {
 		if errors.Is(err, flawless.Conflict) {
 			err = fmt.Errorf("%w; choose another id with --id", err)
 		}

@@ -52,55 +52,58 @@ func failures(t *testing.T, e *Engine) map[string]string {
 	return out
 }
 
+// deadlocked are runs of which one is told that they would wait for each other forever.
+var deadlocked = []struct {
+	name string
+	runs map[string][]op
+	told string // the run that closes the circle
+	text string // of its error
+}{
+	{"two states", map[string][]op{
+		"a": ops(takes("x", sleeps(10), takes("y"))),
+		"b": ops(takes("y", sleeps(20), takes("x"))),
+	}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
+	{"three runs", map[string][]op{
+		"a": ops(takes("x", sleeps(10), takes("y"))),
+		"b": ops(takes("y", sleeps(20), takes("z"))),
+		"c": ops(takes("z", sleeps(30), takes("x"))),
+	}, "c", `run c waits for state "x", which run a holds; run a waits for state "y", which run b holds; run b waits for state "z", which run c holds`},
+	{"a child that wants what its parent holds", map[string][]op{
+		"a": ops(takes("x", spawns(takes("x")))),
+	}, "a.3", `run a.3 waits for state "x", which run a holds; run a waits for the end of run a.3`},
+	{"a grandchild", map[string][]op{
+		"a": ops(takes("x", spawns(spawns(takes("x"))))),
+	}, "a.3.2", `run a.3.2 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.2`},
+	{"two that await each other", map[string][]op{
+		"a": ops(sleeps(10), awaits("b")),
+		"b": ops(sleeps(20), awaits("a")),
+	}, "b", `run b waits for the end of run a; run a waits for the end of run b`},
+	{"one that awaits itself", map[string][]op{"a": ops(awaits("a"))}, "a", `run a waits for its own end`},
+	{"a child that awaits its parent", map[string][]op{"a": ops(spawns(awaits("a")))}, "a.2",
+		`run a.2 waits for the end of run a; run a waits for the end of run a.2`},
+	{"a state, a child and an await", map[string][]op{
+		"a": ops(takes("x", sleeps(10), awaits("b"))),
+		"b": ops(sleeps(20), spawns(takes("x"))),
+	}, "b.2", `run b.2 waits for state "x", which run a holds; run a waits for the end of run b; run b waits for the end of run b.2`},
+	{"one that stands in the queue behind another", map[string][]op{
+		"a": ops(takes("x", sleeps(30), awaits("c"))),
+		"b": ops(sleeps(10), takes("x")),
+		"c": ops(sleeps(20), takes("x")),
+	}, "a", `run a waits for the end of run c; run c waits for state "x", which run a holds`},
+	{"the other way to go on ends later", map[string][]op{
+		"a": ops(takes("x", sleeps(5), beside(ops(takes("y")), ops(sleeps(50))))),
+		"b": ops(takes("y", sleeps(10), takes("x"))),
+	}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
+	{"two ways of which neither goes on", map[string][]op{
+		"a": ops(takes("x", sleeps(10), beside(ops(takes("y")), ops(awaits("c"))))),
+		"b": ops(takes("y", sleeps(20), takes("x"))),
+		"c": ops(sleeps(30), takes("x")),
+	}, "c", `run c waits for state "x", which run a holds; run a waits for the end of run c`},
+}
+
 func TestDeadlocksAreReported(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name string
-		runs map[string][]op
-		told string // the run that closes the circle
-		text string // of its error
-	}{
-		{"two states", map[string][]op{
-			"a": ops(takes("x", sleeps(10), takes("y"))),
-			"b": ops(takes("y", sleeps(20), takes("x"))),
-		}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
-		{"three runs", map[string][]op{
-			"a": ops(takes("x", sleeps(10), takes("y"))),
-			"b": ops(takes("y", sleeps(20), takes("z"))),
-			"c": ops(takes("z", sleeps(30), takes("x"))),
-		}, "c", `run c waits for state "x", which run a holds; run a waits for state "y", which run b holds; run b waits for state "z", which run c holds`},
-		{"a child that wants what its parent holds", map[string][]op{
-			"a": ops(takes("x", spawns(takes("x")))),
-		}, "a.3", `run a.3 waits for state "x", which run a holds; run a waits for the end of run a.3`},
-		{"a grandchild", map[string][]op{
-			"a": ops(takes("x", spawns(spawns(takes("x"))))),
-		}, "a.3.2", `run a.3.2 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.2`},
-		{"two that await each other", map[string][]op{
-			"a": ops(sleeps(10), awaits("b")),
-			"b": ops(sleeps(20), awaits("a")),
-		}, "b", `run b waits for the end of run a; run a waits for the end of run b`},
-		{"one that awaits itself", map[string][]op{"a": ops(awaits("a"))}, "a", `run a waits for its own end`},
-		{"a child that awaits its parent", map[string][]op{"a": ops(spawns(awaits("a")))}, "a.2",
-			`run a.2 waits for the end of run a; run a waits for the end of run a.2`},
-		{"a state, a child and an await", map[string][]op{
-			"a": ops(takes("x", sleeps(10), awaits("b"))),
-			"b": ops(sleeps(20), spawns(takes("x"))),
-		}, "b.2", `run b.2 waits for state "x", which run a holds; run a waits for the end of run b; run b waits for the end of run b.2`},
-		{"one that stands in the queue behind another", map[string][]op{
-			"a": ops(takes("x", sleeps(30), awaits("c"))),
-			"b": ops(sleeps(10), takes("x")),
-			"c": ops(sleeps(20), takes("x")),
-		}, "a", `run a waits for the end of run c; run c waits for state "x", which run a holds`},
-		{"the other way to go on ends later", map[string][]op{
-			"a": ops(takes("x", sleeps(5), beside(ops(takes("y")), ops(sleeps(50))))),
-			"b": ops(takes("y", sleeps(10), takes("x"))),
-		}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
-		{"two ways of which neither goes on", map[string][]op{
-			"a": ops(takes("x", sleeps(10), beside(ops(takes("y")), ops(awaits("c"))))),
-			"b": ops(takes("y", sleeps(20), takes("x"))),
-			"c": ops(sleeps(30), takes("x")),
-		}, "c", `run c waits for state "x", which run a holds; run a waits for the end of run c`},
-	} {
+	for _, row := range deadlocked {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inVirtualTime(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,9 +15,10 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
@@ -48,12 +50,16 @@ type Options struct {
 	Log     *slog.Logger
 	Owner   string       // names this server in the leases
 	Claim   store.Claims // claims what the engine owns at first; nil claims everything, also from other owners
-	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
-	// engine writes nothing and begins no attempt.
+	// Valid reports whether this server may act, as one of several on a database; nil is always. While it returns false, the
+	// engine writes nothing and begins no attempt, and calls in flight go on.
 	Valid func() bool
-	Peers Peers         // the engines of the other servers; nil if there are none
-	Live  int           // maximum number of guests in memory; 0 leaves it to Memory
-	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
+	// Await waits until Valid returns true again. It returns an error when ctx ends, or when that can never be, and the engine
+	// then loses all shards. nil is never.
+	Await   func(ctx context.Context) error
+	Cluster Cluster       // the servers on the database; nil if there are no others
+	Peers   Peers         // the engines of the other servers; nil if there are none
+	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
+	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
 	// itself: a long computation must not lose a known outcome. 0 is 2 ms.
 	Patience time.Duration
@@ -95,7 +101,9 @@ type Engine struct {
 	lease     *store.Lease
 	peers     Peers
 	codec     codec.Codec // of requests between engines
-	oneOfMany bool        // servers on one database
+	oneOfMany bool        // servers on one database: it goes on without any shard
+	shared    bool        // other servers may change what belongs to no shard
+	cluster   Cluster     // nil if there are no others
 	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
 	url       string      // public URL of the server
 	ownCode   bool
@@ -109,25 +117,30 @@ type Engine struct {
 	history   atomic.Pointer[flawless.History] // as stored
 	accepting sync.Mutex                       // held while the history is accepted
 
-	moves     moves                // changes of which shards it owns
-	life      *lifecycle.Lifecycle // which work is still done
-	tasks     task.Tasks           // all goroutines
-	runs      *live.Registry       // the open runs in memory
-	residency *residency.Residency // which guests are in memory, and compute
-	ends      ends                 // which calls wait for the end of which run
-	locks     *statelock.Locks     // states that runs share
-	graph     statelock.Graph      // which run waits for which
-	deadlocks statelock.Detector   // finds cycles in it
-	clock     *clock.Clock         // wakes runs
-	schedules *schedule.Scheduler  // starts runs
-	policy    *policy.Policy       // settings of operators
-	admission *admit.Control       // which runs may begin
-	limits    *ratelimit.Limits    // which attempts may begin
-	sweeper   *retention.Sweeper   // removes ended runs
-	scrubber  *scrub.Scrubber      // of a store with files of its own
-	library   *library.Library     // modules
-	hub       *hub.Hub             // followers of runs
-	reading   *semaphore.Weighted  // held by followers while they read
+	moves     moves                   // changes of which shards it owns
+	refreshed refreshed               // what it has read of what any server may change
+	life      *lifecycle.Lifecycle    // which work is still done
+	tasks     task.Tasks              // all goroutines
+	runs      *live.Registry          // the open runs in memory
+	residency *residency.Residency    // which guests are in memory, and compute
+	ends      *errand.Ends[*live.Run] // which calls wait for the end of which run
+	locks     *statelock.Locks        // states that runs share
+	graph     statelock.Graph         // which run waits for which
+	deadlocks statelock.Detector      // finds cycles in it
+	errands   *errand.Errands         // of runs whose targets other engines own
+	states    *borrow.States          // states as its runs use them
+	crossing  *statelock.Crossing     // finds cycles over several engines
+	clock     *clock.Clock            // wakes runs
+	schedules *schedule.Scheduler     // starts runs
+	policy    *policy.Policy          // settings of operators
+	caps      caps                    // which runs may begin
+	limits    *ratelimit.Limits       // which attempts may begin
+	sweeper   *retention.Sweeper      // removes ended runs
+	scrubber  *scrub.Scrubber         // of a store with files of its own
+	library   *library.Library        // modules
+	holds     heldRuns                // runs that are seized for other servers
+	hub       *hub.Hub                // followers of runs
+	reading   *semaphore.Weighted     // held by followers while they read
 }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
@@ -135,7 +148,8 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, ring: o.Ring}
+		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster, ring: o.Ring}
+	e.moves.leaving = map[store.Shard]bool{}
 	if e.peers == nil {
 		e.peers = alone{}
 	}
@@ -163,7 +177,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.lease.OnLost(e.shardLost)
 	shards := e.lease.Owned()
-	if err := e.load(ctx, shards); err != nil {
+	owned := shards
+	if e.lease.Owns(store.ShardOfCaps) {
+		owned = append(slices.Clone(shards), store.ShardOfCaps)
+	}
+	if err := e.load(ctx, owned); err != nil {
 		e.Kill()
 		return nil, err
 	}
@@ -179,11 +197,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}
-	if e.oneOfMany {
-		standing = append(standing, e.watchLease)
-	}
 	if e.store.CanCheck() {
 		standing = append(standing, e.scrubber.Serve)
+	}
+	if e.hasPeers() {
+		standing = append(standing, e.watchPeers)
 	}
 	e.standing = len(standing)
 	for _, run := range standing {
@@ -199,7 +217,10 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if claims == nil {
 		claims = store.ByForce(append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	e.lease, e.oneOfMany = store.NewLease(o.Owner, o.Valid), o.Valid != nil
+	if e.lease = store.NewLease(o.Owner, nil); o.Valid != nil {
+		e.lease, e.oneOfMany = store.NewLease(o.Owner, term{o.Valid, o.Await}), true
+	}
+	e.shared = o.Valid != nil || o.Peers != nil
 	if e.ring != nil {
 		e.store.ClaimAbove(e.ring.Epoch(0))
 	}
@@ -229,7 +250,7 @@ const dueLimit = 10 * time.Millisecond
 // build creates the components, each after those that it uses, and loads their data from the store.
 func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.life = lifecycle.New(o.Space, e.log)
-	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Guest: e.guest, Context: e.life.Turns, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
+	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Shared: e.shared, Guest: e.guest, Context: e.life.Turns, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
 	for _, m := range o.Loaded {
 		e.library.Preload(m)
 	}
@@ -243,18 +264,19 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	e.limits = e.newLimits()
+	if err := e.limits.Load(ctx); err != nil {
+		return fmt.Errorf("reading rate limits: %w", err)
+	}
 	e.sweeper = e.retention()
-	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
-		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
-		Wake:   func(run string) { e.tasks.Go(func() { e.runs.Wake(run) }) },
-		Owns:   func(run string) bool { return e.runs.Owns(run) == nil },
-		Parked: e.parked})
+	admission := e.newAdmission()
 	e.locks, e.hub = e.newLocks(), hub.New()
-	e.ends.graph = &e.graph
+	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
-		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
+		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.runs.Resting, e.tellDeadlock
+	e.states = e.newStates()
+	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
+	e.crossing = statelock.NewCrossing(&statelock.Detector{Graph: &e.graph, Look: e.lookAnywhere, Fail: e.failAnywhere}, e.isHere)
 	return nil
 }
 

@@ -33,11 +33,7 @@ type Fork struct {
 // A crash in the middle leaves the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
-		made, err := e.newID()
-		if err != nil {
-			return flawless.Run{}, err
-		}
-		o.ID = made
+		o.ID = e.NewID()
 	}
 	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err
@@ -96,7 +92,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	if err != nil {
 		return nil, nil, err
 	}
-	past, err := fork.New(ctx, m, id, log, fork.Options{Turn: o.Turn, Answers: o.Answers, Who: o.Who, Kinds: e.kinds, Runs: e.Run})
+	past, err := fork.New(ctx, m, id, log, fork.Options{Turn: o.Turn, Answers: o.Answers, Who: o.Who, Kinds: e.kinds, Runs: e.Run, Terms: e.terms})
 	if err != nil {
 		giveBack()
 		return nil, nil, err

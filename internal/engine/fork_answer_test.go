@@ -231,7 +231,7 @@ func TestForkInheritsNoCancelOrPause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	past, err := fork.New(t.Context(), m.Guest(), "a", log, fork.Options{Turn: r.Turns, Kinds: e.kinds, Runs: e.Run})
+	past, err := fork.New(t.Context(), m.Guest(), "a", log, fork.Options{Turn: r.Turns, Kinds: e.kinds, Runs: e.Run, Terms: e.terms})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -359,9 +359,7 @@ func TestForkSpawnsChildOfItsPastOnDecision(t *testing.T) {
 // for one as that one did.
 func TestForkAndStatesOfItsPast(t *testing.T) {
 	t.Parallel()
-	inVirtualTime(t, func(t *testing.T) {
-		e := open(t, mem.New(), Options{})
-		defer e.Kill()
+	hereAndElsewhere(t, "kept", func(t *testing.T, e *Engine) {
 		fork := func(of string, turn int, id string) {
 			t.Helper()
 			until(t, e, of, func(r flawless.Run) bool { return r.Turns >= turn })

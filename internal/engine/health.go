@@ -22,6 +22,8 @@ func (e *Engine) Health() flawless.Health {
 		h.State, h.Message = "broken", e.life.Err().Error()
 	case e.life.Stopping():
 		h.State, h.Message = "stopping", "the server is shutting down and accepts no new work"
+	case e.Away() != nil:
+		h.State, h.Message = "disconnected", e.Away().Error()
 	case full:
 		h.State, h.Message = "full", why
 	default:

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -131,7 +130,7 @@ func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, else
 
 // createGone creates a run that the database does not have any more, so that its id is taken.
 func (e *Engine) createGone(ctx context.Context, id string, c ring.Entry, calls []core.Lost) error {
-	r, err := e.runs.Create(id, core.GoneEntries(id, c.Module, c.Workflow, calls, lostWrites+", and the run itself is lost", e.now()))
+	r, err := e.runs.Create(id, nil, core.GoneEntries(id, c.Module, c.Workflow, calls, lostWrites+", and the run itself is lost", e.now()))
 	if err != nil || r == nil {
 		return err
 	}
@@ -251,18 +250,4 @@ func (e *Engine) removeLost(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
-}
-
-// watchLease ends the work on all shards soon after the lease of this server has ended, even if nothing is written.
-func (e *Engine) watchLease() {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.life.Turns.Done():
-			return
-		case <-tick.C:
-			e.lease.Lapse()
-		}
-	}
 }

@@ -11,59 +11,137 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// send delivers a message to another run, or to this one.
+// delivered is the answer to a call whose message is durable.
+func delivered() flawless.Answer { return flawless.Answer{Head: []byte("{}")} }
+
+// send delivers a message to another run, or to this one. Those to one run are delivered in order: while they are on their
+// way to the same run in memory, or else one after another.
 func (e *Engine) send(r *live.Run, c *core.OpenCall) error {
-	h, err := effect.ParseSend(c.Call)
+	m, err := message(r, *c)
 	if err != nil {
 		return err
 	}
-	m := flawless.Message{ID: fmt.Sprintf("%s-%d", r.ID(), c.N), From: r.ID(), Call: c.N, Type: h.Type, Body: c.Body}
-	to, _, err := e.post(e.life.Calls, e.resolveID(r, h.To), m)
-	if err != nil {
-		return err
-	}
-	if !e.runs.OwnsAll() { // a message that has to be sent again must not be overtaken
-		if err := e.posted(e.life.Calls, to); err != nil {
-			return err
-		}
-		r.Answer(c.N, flawless.Answer{Head: []byte("{}")})
+	to := statelock.Target{Run: e.resolveID(r, m.to)}
+	deliver := e.deliverMessage(r, to.Run)
+	if e.errands.Join(r.ID(), to, c.N) {
 		return nil
+	}
+	t, err := e.receiver(e.life.Calls, to.Run, m.Message)
+	if errors.Is(err, flawless.Elsewhere) {
+		e.errands.Queue(r, to, c.N, deliver)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !e.errands.Enter(r, to, c.N, t, deliver) {
+		t.Release()
+		return nil
+	}
+	if _, err := e.post(e.life.Calls, t, m.Message); err != nil {
+		return e.sent(r, to, *c, err)
 	}
 	r.Retain()
 	e.tasks.Go(func() {
 		defer r.Release()
-		switch err := e.posted(e.life.Calls, to); {
-		case err == nil:
-			r.Answer(c.N, flawless.Answer{Head: []byte("{}")})
-		case errors.Is(err, flawless.Elsewhere):
-			r.Redo(c.N)
-		}
+		_ = e.sent(r, to, *c, e.posted(e.life.Calls, t))
 	})
 	return nil
 }
 
-// post puts a message into a run, which it leaves acquired, and returns the record that has it or comes before the one
-// that has it. The message is not durable yet.
-func (e *Engine) post(ctx context.Context, id string, m flawless.Message) (*live.Run, uint64, error) {
+// sent answers a call that has delivered a message. If it is unknown whether it has, it is delivered again.
+func (e *Engine) sent(r *live.Run, to statelock.Target, c core.OpenCall, err error) error {
+	if errors.Is(err, flawless.Elsewhere) {
+		e.errands.Queue(r, to, c.N, e.deliverMessage(r, to.Run))
+		return nil
+	}
+	if err == nil {
+		r.Answer(c.N, delivered())
+	}
+	e.errands.Leave(r.ID(), to, c.N)
+	return err
+}
+
+// outgoing is a message, and the id that the code calls its receiver.
+type outgoing struct {
+	flawless.Message
+	to string
+}
+
+func message(r *live.Run, c core.OpenCall) (outgoing, error) {
+	h, err := effect.ParseSend(c.Call)
+	return outgoing{flawless.Message{ID: fmt.Sprintf("%s-%d", r.ID(), c.N), From: r.ID(), Call: c.N, Type: h.Type, Body: c.Body}, h.To}, err
+}
+
+// deliverMessage returns a function that delivers the message of a call to a run, which may be anywhere.
+func (e *Engine) deliverMessage(r *live.Run, to string) errand.Deliver {
+	return func(ctx context.Context, call int) error {
+		c, open := r.Errand(call)
+		if !open {
+			return nil
+		}
+		m, err := message(r, c)
+		if err == nil {
+			err = e.deliverTo(ctx, to, m.Message)
+		}
+		if errors.Is(err, flawless.Elsewhere) {
+			_, err = sendOp.ask(ctx, e, store.ShardOf(to), sendRequest{To: to, Message: m.Message})
+		}
+		return e.told(ctx, r, c, delivered(), err)
+	}
+}
+
+// sendOp delivers a message of a run to another one. The answer means that it is durable.
+var sendOp = peerOp[sendRequest, nothing]{"send", func(e *Engine, ctx context.Context, in sendRequest) (nothing, error) {
+	return nothing{}, e.deliverTo(ctx, in.To, in.Message)
+}}
+
+type sendRequest struct {
+	To      string           `cbor:"1,keyasint"`
+	Message flawless.Message `cbor:"2,keyasint"`
+}
+
+// deliverTo puts a message into a run of this engine, and returns when it is durable.
+func (e *Engine) deliverTo(ctx context.Context, id string, m flawless.Message) error {
+	r, err := e.receiver(ctx, id, m)
+	if err == nil {
+		_, err = e.post(ctx, r, m)
+	}
+	if err == nil {
+		err = e.posted(ctx, r)
+	}
+	return err
+}
+
+// receiver acquires a run for a message.
+func (e *Engine) receiver(ctx context.Context, id string, m flawless.Message) (*live.Run, error) {
 	if err := value.Check(nil, m.Body, fmt.Sprintf("sending to run %s: the message cannot be taken", id)); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	r, err := e.runs.Acquire(ctx, id)
 	if err != nil {
-		return nil, 0, fmt.Errorf("sending to run %s: %w", id, err)
+		return nil, fmt.Errorf("sending to run %s: %w", id, err)
 	}
+	return r, nil
+}
+
+// post puts a message into a run that is acquired, and returns the record that has it or comes before the one that has it.
+// The message is not durable yet. After an error the run is released.
+func (e *Engine) post(ctx context.Context, r *live.Run, m flawless.Message) (uint64, error) {
 	seq, err := r.Update(func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Accept(m, now) })
 	if err != nil {
 		if lost := e.posted(ctx, r); lost != nil { // a crash may undo the reason of the refusal
 			err = lost
 		}
-		return nil, 0, err
 	}
-	return r, seq, nil
+	return seq, err
 }
 
 // posted returns when all that was posted to a run is durable, and releases it.
@@ -100,7 +178,11 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 	if m.ID = m.Key; m.Key == "" {
 		m.ID = "msg_" + rand.Text()
 	}
-	r, seq, err := e.post(ctx, id, m)
+	r, err := e.receiver(ctx, id, m)
+	if err != nil {
+		return m.ID, 0, err
+	}
+	seq, err := e.post(ctx, r, m)
 	if err == nil {
 		err = e.posted(ctx, r)
 	}

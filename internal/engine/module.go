@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // MaxModule is the maximum size of a module in bytes.
@@ -47,12 +49,9 @@ func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 			if run.Digest != m.Digest || run.Problem == "" {
 				continue
 			}
-			r, err := e.runs.Seize(ctx, run.ID)
-			if err != nil {
-				continue // it is still quarantined, for another reason
-			}
-			r.Mend()
-			r.Release()
+			if err := e.mend(ctx, run.ID); errors.Is(err, flawless.Elsewhere) {
+				_, _ = opMend.ask(ctx, e, store.ShardOf(run.ID), run.ID)
+			} // else it is still quarantined, for another reason
 		}
 		if f.Cursor = next; next == "" {
 			return
@@ -90,18 +89,25 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 			take(id, s.Start().Digest)
 		}
 	})
-	for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
-		page, next, err := e.store.Runs(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page {
-			take(r.ID, r.Digest)
-		}
-		if f.Cursor = next; next == "" {
-			return users, nil
+	passes := 1
+	if e.shared {
+		passes = 2 // a run of another server that changes its status while the lists are read may be in none of them
+	}
+	for range passes {
+		for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
+			page, next, err := e.store.Runs(ctx, f)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range page {
+				take(r.ID, r.Digest)
+			}
+			if f.Cursor = next; next == "" {
+				break
+			}
 		}
 	}
+	return users, nil
 }
 
 // unused returns flawless.Conflict if an open run needs one of the modules.

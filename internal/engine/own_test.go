@@ -14,7 +14,7 @@ import (
 )
 
 // TestPublishedClientsWithOwnTransports: libraries that know nothing of the engine call through it,
-// and what cannot be called says so, and where.
+// and what cannot be called says so, and where. What else programs take for granted works, or says what to do.
 func TestPublishedClientsWithOwnTransports(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -52,6 +52,11 @@ func TestPublishedClientsWithOwnTransports(t *testing.T) {
 		{"os.WriteFile", "/tmp/report", "", files},
 		{"os.Open", "/etc/hosts", "", files},
 		{"os.Pipe", "", "", "a run has no operating system; it reaches the outside only through calls"},
+		{"time.LoadLocation", "Europe/Berlin", "12:00 CEST +0200", ""},
+		{"time.LoadLocation", "Asia/Kolkata", "12:00 IST +0530", ""},
+		{"time.LoadLocation", "Mars/Phobos", "", "this is the error of time.LoadLocation for an unknown time zone"},
+		{"signal.Notify", "", "no signal", ""},
+		{"os.Args", "", "workflow", ""},
 	} {
 		t.Run(row.client+" "+row.url, func(t *testing.T) {
 			before := requests.Load()
@@ -62,7 +67,10 @@ func TestPublishedClientsWithOwnTransports(t *testing.T) {
 				}
 				return
 			}
-			if r.Status != flawless.Completed || string(r.Output) != `"`+row.want+`"` || requests.Load() != before+1 {
+			if strings.Contains(row.url, "http://") {
+				before++ // it calls the server
+			}
+			if r.Status != flawless.Completed || string(r.Output) != `"`+row.want+`"` || requests.Load() != before {
 				t.Errorf("it is %s %s %+v after %d requests", r.Status, r.Output, r.Failure, requests.Load()-before)
 			}
 			if got, err := e.Replay(t.Context(), r.ID, nil); err != nil || got.Divergence != nil {

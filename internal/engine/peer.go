@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -40,6 +41,8 @@ func (o peerOp[In, Out]) ask(ctx context.Context, e *Engine, sh store.Shard, in 
 	if err := e.codec.Encode(&request, &in); err != nil {
 		return out, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*askTime)
+	defer cancel()
 	answer, err := e.peers.Ask(ctx, sh, o.name, request.Bytes())
 	if err == nil {
 		err = e.codec.Decode(answer, &out)
@@ -69,8 +72,31 @@ func (o peerOp[In, Out]) handle(e *Engine, ctx context.Context, request []byte) 
 	return answer.Bytes(), err
 }
 
+// askTime is how long an owner waits for something that has not happened yet before it says so. An answer that takes twice as
+// long is not waited for.
+const askTime = clock.Soon
+
+// nothing is the answer of an operation that only succeeds or fails.
+type nothing struct{}
+
 // peerOps are the operations by name.
-var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){}
+var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){
+	opAwait.name:   opAwait.handle,
+	sendOp.name:    sendOp.handle,
+	endedOp.name:   endedOp.handle,
+	visitOp.name:   visitOp.handle,
+	leaveOp.name:   leaveOp.handle,
+	holdsOp.name:   holdsOp.handle,
+	queuesOp.name:  queuesOp.handle,
+	lookOp.name:    lookOp.handle,
+	breakOp.name:   breakOp.handle,
+	opSeize.name:   opSeize.handle,
+	opHoldOn.name:  opHoldOn.handle,
+	opMove.name:    opMove.handle,
+	opRelease.name: opRelease.handle,
+	opMend.name:    opMend.handle,
+	capsOp.name:    capsOp.handle,
+}
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does
 // not own what the request is for, and never passes it on.

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -27,10 +28,15 @@ func (s Settlement) answer(call int) flawless.Answer {
 	return flawless.Answer{Call: call, Head: []byte("{}"), Body: flawless.Bytes(s.Value)}
 }
 
+// Same reports whether two settlements are equal.
+func (s Settlement) Same(as Settlement) bool {
+	return s.Error == as.Error && (s.Error != "" || value.SameJSON(s.Value, as.Value))
+}
+
 // Settled is the error for a promise that was settled before. It wraps flawless.Conflict.
 type Settled struct {
-	Token string
-	With  Settlement
+	Promise flawless.Promise
+	With    Settlement
 }
 
 func (s *Settled) Error() string {
@@ -91,7 +97,7 @@ var errNoPromise = fmt.Errorf("there is no promise with this token; make sure th
 
 // settledBefore returns why a promise is not open.
 func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
-	known := false
+	known, p := false, flawless.Promise{Token: token, Run: run, Call: n}
 	for rec, err := range e.store.Log(ctx, run, 0) {
 		if err != nil {
 			return err
@@ -103,10 +109,11 @@ func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n
 					if c.N == n && c.Kind == effect.Promise {
 						h, err := effect.ParsePromise(c)
 						known = err == nil && subtle.ConstantTimeCompare([]byte(h.Secret), []byte(secret)) == 1
+						p.Name, p.Made = h.Name, time.Unix(0, entry.At)
 					}
 				}
 			case known && entry.Arrival != nil && entry.Arrival.Call == n:
-				return &Settled{token, settlement(entry.Arrival.Answer)}
+				return &Settled{p, settlement(entry.Arrival.Answer)}
 			}
 		}
 	}

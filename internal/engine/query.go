@@ -20,7 +20,11 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	return e.runs.Summary(ctx, id)
+	r, err := e.runs.Summary(ctx, id)
+	if errors.Is(err, store.ErrStale) {
+		return flawless.Run{}, fmt.Errorf("there is no run %s yet: %w", id, flawless.NotFound)
+	}
+	return r, err
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
@@ -133,7 +137,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
-		e.admission.Leave(id)
+		e.caps.leave(after.Run)
 		e.hub.Publish(after.Run)
 	}
 	return after.Run, err
@@ -142,7 +146,13 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 // Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
 // the call does not wait for an attempt, or several do and none is named.
 func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now) })
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now, e.terms(s)) })
+}
+
+// terms returns what the operator and the module declare for the calls of a run.
+func (e *Engine) terms(s *core.State) func(*core.OpenCall) core.Terms {
+	start := s.Start()
+	return func(c *core.OpenCall) core.Terms { return e.policy.Terms(start.Module, start.Digest, c.Policy()) }
 }
 
 // peek calls f with the state of a run, and returns when all that f has seen is durable.

@@ -32,7 +32,7 @@ func startOf(s schedule.Start) Start {
 }
 
 func (st *starter) Check(ctx context.Context, s schedule.Start) error {
-	m, l, err := (*Engine)(st).version(ctx, startOf(s))
+	m, l, _, err := (*Engine)(st).version(ctx, startOf(s))
 	if err != nil {
 		return err
 	}

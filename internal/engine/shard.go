@@ -17,13 +17,14 @@ import (
 // Each part of the engine forgets what belongs to a shard in a method Abandon, which returns when nothing is written for it
 // any more. So a shard that is gained again is read as the store has it, and nothing from before is left that could write.
 type moves struct {
-	sync.Mutex // held while shards are gained, released or abandoned
+	sync.Mutex                      // held while shards are gained, freed or abandoned
+	leaving    map[store.Shard]bool // those that Release waits for; guarded by the lock
 
 	noting sync.Mutex // guards lost
 	lost   []store.Shard
 }
 
-// Shards returns the shards that the engine owns, in order.
+// Shards returns the shards that the engine owns, in order, also while it may not act.
 func (e *Engine) Shards() []store.Shard { return e.lease.Owned() }
 
 // Gain claims shards, and continues the runs, schedules and limits in them. It returns when they are accepted; active
@@ -62,25 +63,23 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 
 // load reads what belongs to shards that were claimed, and accepts their runs.
 func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
-	if err := e.admission.Load(ctx, shards); err != nil {
+	if err := e.loadCaps(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
-	}
-	limits, err := e.store.Limits(ctx, shards)
-	if err != nil {
-		return fmt.Errorf("reading rate limits: %w", err)
 	}
 	schedules, err := e.store.Schedules(ctx, shards)
 	if err != nil {
 		return fmt.Errorf("reading the schedules: %w", err)
 	}
-	e.limits.Load(limits)
 	e.runs.Own(ofRuns(shards)...)
 	for _, sh := range shards { // those that were lost before there was somebody to tell
-		if !e.lease.Owns(sh) {
+		if !e.lease.Has(sh) {
 			e.shardLost(sh)
 		}
 	}
-	e.admission.Shift()
+	e.errands.Moved()
+	if err := e.startCaps(ctx, shards); err != nil {
+		return fmt.Errorf("reading queued runs: %w", err)
+	}
 	e.schedules.Load(schedules)
 	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
 	if err != nil {
@@ -95,29 +94,61 @@ func ofRuns(shards []store.Shard) []store.Shard {
 }
 
 // Release gives shards up in order, so that another server can claim them: it begins nothing new in them, writes what is
-// being written, and waits until their calls in flight have ended. If ctx ends before that, Release returns its error; the
-// outcomes of the calls are unknown then, and the next owner finds that out. The shards are given up in any case; if that
-// cannot be written, the store still names this engine as their owner.
+// being written, and waits until their calls in flight have ended. Each shard is free as soon as it has none. If ctx ends
+// before that, Release returns its error; the outcomes of the calls are unknown then, and the next owner finds that out. The
+// shards are given up in any case; if that cannot be written, the store still names this engine as their owner. Shards that
+// another Release gives up are left to it.
 func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
-	e.moves.Lock()
-	defer e.moves.Unlock()
-	e.abandonLost()
-	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Owns(sh) })
+	shards = e.departing(shards)
 	if len(shards) == 0 {
 		return nil
 	}
-	of := setOf(shards)
-	e.schedules.Abandon(of.schedule)
-	err := e.runs.Retire(ctx, ofRuns(shards)...)
-	e.abandon(shards)
-	if free := e.store.Free(context.WithoutCancel(ctx), e.lease, shards...); free != nil {
-		e.lease.Drop(shards...)
-		if !errors.Is(free, flawless.Fenced) { // else another server has them
-			return free
+	e.schedules.Abandon(setOf(shards).schedule)
+	var free error
+	err := e.runs.Retire(ctx, ofRuns(shards), func(quiet []store.Shard) {
+		free = errors.Join(free, e.free(context.WithoutCancel(ctx), quiet))
+	})
+	if slices.Contains(shards, store.ShardOfCaps) {
+		free = errors.Join(free, e.free(context.WithoutCancel(ctx), []store.Shard{store.ShardOfCaps}))
+	}
+	if free == nil && err != nil {
+		return fmt.Errorf("giving up shards: calls were still in flight: %w", err)
+	}
+	return free
+}
+
+// departing returns those of some shards that the engine has and does not give up yet, and notes that it does.
+func (e *Engine) departing(shards []store.Shard) (leaving []store.Shard) {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	e.abandonLost()
+	for _, sh := range shards {
+		if e.lease.Has(sh) && !e.moves.leaving[sh] {
+			e.moves.leaving[sh] = true
+			leaving = append(leaving, sh)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("giving up %d shards: calls were still in flight: %w", len(shards), err)
+	return leaving
+}
+
+// free gives up shards in which nothing is under way.
+func (e *Engine) free(ctx context.Context, shards []store.Shard) error {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	e.abandonLost()
+	e.abandon(shards)
+	for _, sh := range shards {
+		delete(e.moves.leaving, sh)
+	}
+	shards = slices.DeleteFunc(shards, func(sh store.Shard) bool { return !e.lease.Has(sh) })
+	if len(shards) == 0 {
+		return nil
+	}
+	if err := e.store.Free(ctx, e.lease, shards...); err != nil {
+		e.lease.Drop(shards...)
+		if !errors.Is(err, flawless.Fenced) { // else another server has them
+			return err
+		}
 	}
 	return nil
 }
@@ -163,10 +194,11 @@ func (e *Engine) abandon(shards []store.Shard) {
 	of := setOf(shards)
 	e.runs.Abandon(ofRuns(shards)...)
 	e.schedules.Abandon(of.schedule)
-	e.ends.abandon(of.run)
+	e.errands.Abandon(of.run)
+	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
-	e.limits.Abandon(of.run, of.host)
-	e.admission.Abandon(of.run)
+	e.limits.Abandon(of.run)
+	e.abandonCaps(of)
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
 }
@@ -185,7 +217,6 @@ func setOf(shards []store.Shard) shardSet {
 func (s shardSet) run(id string) bool        { return s[store.ShardOf(id)] }
 func (s shardSet) state(name string) bool    { return s[store.ShardOfName(store.KindState, name)] }
 func (s shardSet) schedule(name string) bool { return s[store.ShardOfName(store.KindSchedule, name)] }
-func (s shardSet) host(host string) bool     { return s[store.ShardOfName(store.KindHost, host)] }
 
 // ownsName returns nil if the engine owns what has a name, else flawless.Elsewhere.
 func (e *Engine) ownsName(k store.Kind, name string) error {
@@ -199,16 +230,25 @@ func (e *Engine) ownsName(k store.Kind, name string) error {
 	return nil
 }
 
-// newID returns an id for a new run in a shard of the engine, so that the run can start here.
-func (e *Engine) newID() (id string, err error) {
-	for range 100 * store.Shards {
-		id = flawless.NewRunID(e.clockNow())
-		if err = e.runs.Owns(id); !errors.Is(err, flawless.Elsewhere) {
-			return id, err
-		}
+// NewID returns an id for a new run: in a shard of the engine, so that the run can start here, unless it has none or very
+// few.
+func (e *Engine) NewID() string {
+	id := flawless.NewRunID(e.clockNow())
+	if len(e.lease.Owned()) == 0 {
+		return id
 	}
-	return "", fmt.Errorf("starting a run: this server owns no shard; send the request to another one: %w", flawless.Elsewhere)
+	for range 2 * store.Shards {
+		if life, err := e.runs.Life(store.ShardOf(id)); err == nil && !life.Over() && !life.Stopping() {
+			break
+		}
+		id = flawless.NewRunID(e.clockNow())
+	}
+	return id
 }
+
+// Owns returns nil if the engine owns the shard of a run and accepts work for it, else why not: flawless.Elsewhere if another
+// server owns it.
+func (e *Engine) Owns(run string) error { return e.runs.Owns(run) }
 
 // elsewhere turns the error of a write to a shard that was lost into flawless.Elsewhere.
 func elsewhere(err error) error {

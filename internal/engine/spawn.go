@@ -2,17 +2,19 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // resolveID maps an id used by a guest to the run it denotes. A fork's guest may still use ids from its origin: the id of
@@ -77,11 +79,11 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 	waits := !h.Detached && status == ""
 	givesUp := status == flawless.Terminated || !h.Shielded && (cancel != nil || status == flawless.Cancelled)
 	if waits {
-		e.ends.add(o.ID, r, c.N)
+		e.ends.Add(o.ID, r, c.N)
 	}
 	begun, err := e.beginChild(&o)
 	if err != nil {
-		e.ends.remove(o.ID, r, c.N)
+		e.ends.Remove(o.ID, r, c.N)
 		return err
 	}
 	r.Retain()
@@ -96,10 +98,10 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 		}
 		switch {
 		case err != nil:
-			e.ends.remove(o.ID, r, c.N)
-			e.fail(r, c, err)
+			e.ends.Remove(o.ID, r, c.N)
+			e.fail(r, *c, err)
 		case child.Status.Ended() && !h.Detached:
-			e.ends.remove(o.ID, r, c.N)
+			e.ends.Remove(o.ID, r, c.N)
 			r.Answer(c.N, effect.EndAnswer(child))
 		case !waits:
 			r.Answer(c.N, effect.StartedAnswer(o.ID))
@@ -126,10 +128,21 @@ func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
 
 // awaitStart returns a child when it is durable.
 func (e *Engine) awaitStart(r, begun *live.Run, o Start) (child flawless.Run, err error) {
-	if begun == nil {
-		child, err = e.Run(e.life.Calls, o.ID)
-	} else {
-		child, _, err = e.accepted(e.life.Calls, begun, o)
+	for {
+		if begun == nil {
+			child, err = e.runs.Summary(e.life.Calls, o.ID)
+		} else {
+			child, _, err = e.accepted(e.life.Calls, begun, o)
+		}
+		if !errors.Is(err, store.ErrStale) {
+			break
+		}
+		if err = e.stale(e.life.Calls, o.ID); err == nil {
+			begun, err = e.beginChild(&o)
+		}
+		if err != nil {
+			return child, err
+		}
 	}
 	if err == nil && child.Parent != r.ID() {
 		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.ID(), flawless.Conflict)
@@ -152,103 +165,73 @@ func (e *Engine) awaitEnd(r *live.Run, c *core.OpenCall) error {
 
 // awaitRun answers a call when a run has ended.
 func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
-	e.ends.add(id, r, call)
+	if errors.Is(e.runs.Owns(id), flawless.Elsewhere) {
+		e.askEnd(r, call, id)
+		return nil
+	}
+	e.ends.Add(id, r, call)
 	other, err := e.Run(e.life.Calls, id)
 	switch {
 	case err != nil:
-		e.ends.remove(id, r, call)
-		if _, gone := e.store.Gone(e.life.Calls, id); errors.Is(err, flawless.NotFound) && gone == nil {
-			err = fmt.Errorf("awaiting run %s: the run has ended and has been removed (module set --retention), so its result is no longer known: %w", id, flawless.NotFound)
-		}
-		return err
+		e.ends.Remove(id, r, call)
+		return e.awaiting(e.life.Calls, id, err)
 	case other.Status.Ended():
-		e.ends.remove(id, r, call)
+		e.ends.Remove(id, r, call)
 		r.Answer(call, effect.EndAnswer(other))
 	default:
 		if err := e.runs.Owns(id); err != nil { // nobody would tell us of its end
-			e.ends.remove(id, r, call)
-			return err
+			e.ends.Remove(id, r, call)
+			e.askEnd(r, call, id)
 		}
 	}
 	return nil
 }
 
-// ends records, for each run, the calls that wait for its end. It is empty after a restart: the open errands then add the
-// calls again.
-type ends struct {
-	graph *statelock.Graph // has a lock of its own
-
-	mu   sync.Mutex
-	runs map[string][]waiter
+// awaiting explains why there is no run to wait for.
+func (e *Engine) awaiting(ctx context.Context, id string, err error) error {
+	if _, gone := e.store.Gone(ctx, id); errors.Is(err, flawless.NotFound) && gone == nil {
+		return fmt.Errorf("awaiting run %s: the run has ended and has been removed (module set --retention), so its result is no longer known: %w", id, flawless.NotFound)
+	}
+	return err
 }
 
-// waiter is a call that waits for a run to end. Its run is retained until it is removed or taken.
-type waiter struct {
-	run  *live.Run
-	call int
-}
-
-// add records that a call waits. It does nothing if the call is already there.
-func (w *ends) add(id string, r *live.Run, call int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.runs == nil {
-		w.runs = map[string][]waiter{}
-	}
-	if slices.Contains(w.runs[id], waiter{r, call}) {
-		return
-	}
-	r.Retain()
-	w.graph.Wait(r.ID(), call, statelock.Target{Run: id})
-	w.runs[id] = append(w.runs[id], waiter{r, call})
-}
-
-// remove removes a waiting call. Other calls of its run may wait for the same end.
-func (w *ends) remove(id string, r *live.Run, call int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := slices.Index(w.runs[id], waiter{r, call})
-	if i < 0 {
-		return
-	}
-	r.Release()
-	w.graph.Unwait(r.ID(), call)
-	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
-		delete(w.runs, id)
-	}
-}
-
-// abandon removes the calls of runs that another server continues. The calls of other runs that wait for the end of these are
-// performed again.
-func (w *ends) abandon(gone func(run string) bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, all := range w.runs {
-		w.runs[id] = slices.DeleteFunc(all, func(x waiter) bool {
-			if !gone(id) && !gone(x.run.ID()) {
-				return false
-			}
-			w.graph.Unwait(x.run.ID(), x.call)
-			if !gone(x.run.ID()) {
-				x.run.Redo(x.call)
-			}
-			x.run.Release()
-			return true
-		})
-		if len(w.runs[id]) == 0 {
-			delete(w.runs, id)
+// askEnd asks the engine that owns a run until the run has ended. Its end is read from the store, which has it before anybody
+// is told.
+func (e *Engine) askEnd(r *live.Run, call int, id string) {
+	e.errands.Ask(r, call, statelock.Target{Run: id}, func(ctx context.Context) error {
+		c, open := r.Errand(call)
+		if !open || r.Ended() {
+			return nil
 		}
-	}
+		if e.runs.Owns(id) == nil {
+			return errand.ErrHere
+		}
+		h, err := e.store.Head(ctx, id)
+		if err != nil {
+			return e.told(ctx, r, c, flawless.Answer{}, e.awaiting(ctx, id, err))
+		}
+		if h.Run.Status.Ended() {
+			other, err := e.Run(ctx, id)
+			return e.told(ctx, r, c, effect.EndAnswer(other), err)
+		}
+		if _, err := endedOp.ask(ctx, e, store.ShardOf(id), id); err != nil {
+			return e.told(ctx, r, c, flawless.Answer{}, err)
+		}
+		return errand.ErrWaits // or it has ended by now
+	})
 }
 
-// take removes and returns the calls that wait for a run. The caller releases their runs.
-func (w *ends) take(id string) []waiter {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := w.runs[id]
-	delete(w.runs, id)
-	for _, x := range all {
-		w.graph.Unwait(x.run.ID(), x.call)
+// endedOp returns when a run has ended, or after a while.
+var endedOp = peerOp[string, nothing]{"ended", func(e *Engine, ctx context.Context, id string) (nothing, error) {
+	if err := e.runs.Owns(id); err != nil {
+		return nothing{}, err
 	}
-	return all
-}
+	wait, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	defer context.AfterFunc(e.life.Turns, cancel)()
+	_, err := e.Wait(wait, id)
+	if wait.Err() == nil || ctx.Err() != nil {
+		return nothing{}, err
+	}
+	return nothing{}, e.runs.Owns(id)
+}}

@@ -16,6 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
@@ -43,25 +44,42 @@ type Start struct {
 // flawless.Conflict if they differ. If ctx ends first, it is unknown whether the run was accepted: start it again with the
 // same id to find out.
 func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error) {
-	r, err := e.begin(ctx, &o)
+	for {
+		run, started, err := e.tryStart(ctx, &o)
+		if !errors.Is(err, store.ErrStale) {
+			return run, started, err
+		}
+		if err := e.stale(ctx, o.ID); err != nil {
+			return flawless.Run{}, false, err
+		}
+	}
+}
+
+// stale prepares for another attempt to create a run after store.ErrStale.
+func (e *Engine) stale(ctx context.Context, id string) error {
+	if r, err := e.runs.Acquire(ctx, id); err == nil { // it evicts a Run that was not accepted
+		r.Release()
+	}
+	return e.library.Renew(ctx)
+}
+
+// tryStart is Start. It returns store.ErrStale if another server has changed the modules meanwhile: then try again.
+func (e *Engine) tryStart(ctx context.Context, o *Start) (flawless.Run, bool, error) {
+	r, err := e.begin(ctx, o)
 	switch {
 	case err != nil:
 		return flawless.Run{}, false, err
 	case r == nil:
-		return e.startedBefore(ctx, o)
+		return e.startedBefore(ctx, *o)
 	}
-	return e.accepted(ctx, r, o)
+	return e.accepted(ctx, r, *o)
 }
 
 // begin checks o and creates the run, which is acquired and not durable yet. It returns nil if there is a run of that id in
 // memory.
 func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
-		id, err := e.newID()
-		if err != nil {
-			return nil, err
-		}
-		o.ID = id
+		o.ID = e.NewID()
 	} else if err := o.checkID(); err != nil {
 		return nil, err
 	} else if err := e.checkHistory(o.ID); err != nil && o.parent == "" {
@@ -80,7 +98,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 		return nil, err
 	}
 	defer e.library.Choose()()
-	m, l, err := e.version(ctx, *o)
+	m, l, c, err := e.version(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +110,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held))
+	return e.runs.Create(o.ID, c, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held))
 }
 
 // logged returns the start as it is logged.
@@ -132,6 +150,9 @@ func (o *Start) checkDeadline(now time.Time) error {
 // accepted waits until the run that begin has created is durable, and releases it.
 func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.Run, bool, error) {
 	summary, err := r.Accepted(ctx)
+	if errors.Is(err, store.ErrStale) {
+		return summary, false, err
+	}
 	if errors.Is(err, flawless.Conflict) {
 		return e.startedBefore(ctx, o)
 	}
@@ -161,14 +182,14 @@ func Moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// version returns the version of the module that a run starts with, and its code.
-func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, error) {
+// version returns the version of the module that a run starts with, its code, and the catalog that both rely on.
+func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, *store.Catalog, error) {
 	return e.library.Find(ctx, library.Selector{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
 }
 
 // startedBefore returns the result of a start whose id is taken.
 func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool, error) {
-	r, err := e.Run(ctx, o.ID)
+	r, err := e.runs.Summary(ctx, o.ID)
 	if errors.Is(err, flawless.NotFound) {
 		return e.startedLongAgo(ctx, o)
 	}

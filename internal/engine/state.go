@@ -6,7 +6,9 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -14,17 +16,17 @@ import (
 // newLocks connects shared states with the engine.
 func (e *Engine) newLocks() *statelock.Locks {
 	return statelock.New(statelock.Options{Graph: &e.graph, State: e.store.State, States: e.stateNames,
-		Owns: func(name string) error { return e.ownsName(store.KindState, name) }, Put: e.putState, Gone: e.holderGone,
+		Owns: e.ownsState, Put: e.putState, Gone: e.holderGone,
 		Context: func() context.Context { return e.life.Calls }, Log: e.log})
 }
+
+// ownsState returns nil if the engine owns a state, else flawless.Elsewhere.
+func (e *Engine) ownsState(name string) error { return e.ownsName(store.KindState, name) }
 
 // stateNames yields the names of all states, also of those that other servers own.
 func (e *Engine) stateNames(ctx context.Context, from string) iter.Seq2[string, error] {
 	return e.store.States(ctx, from, store.AllShards())
 }
-
-// States returns the states that runs share.
-func (e *Engine) States() *statelock.Locks { return e.locks }
 
 // putState makes a state durable. If it is unknown whether the store has it, the store is given up.
 func (e *Engine) putState(name string, st store.State) error {
@@ -57,3 +59,71 @@ func (e *Engine) holderGone(holder flawless.Claim) bool {
 	r.View(func(s *core.State) { changes = s.ChangesState(holder.Call) })
 	return !changes // a call that changes the state is still carried out, and ends the hold
 }
+
+// viewRun shows the state of a run of this engine.
+func (e *Engine) viewRun(ctx context.Context, id string, f func(s *core.State)) error {
+	r, err := e.runs.Acquire(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	r.View(f)
+	return nil
+}
+
+// newStates connects the use of shared states by runs with the engine.
+func (e *Engine) newStates() *borrow.States {
+	return borrow.New(borrow.Options{Locks: e.locks, Graph: &e.graph, Errands: e.errands, Owners: stateOwners{e},
+		State: e.store.State, Log: e.store.Log, Owns: e.ownsState, OwnsRun: e.runs.Owns, View: e.viewRun, Gone: e.holderGone,
+		Refused: func(ctx context.Context, r borrow.Run, c core.OpenCall, err error) error {
+			return e.told(ctx, r.(*live.Run), c, flawless.Answer{}, err)
+		},
+		Turns: e.life.Turns, Calls: e.life.Calls, Err: e.life.Err, Report: e.holdEnded})
+}
+
+// States returns the states that runs share, also those that other servers own.
+func (e *Engine) States() *borrow.States { return e.states }
+
+// holdEnded logs that a hold was ended whose run does not need it.
+func (e *Engine) holdEnded(h borrow.Hold, err error) {
+	if err == nil {
+		e.log.Info("ended the hold of a state that its run does not need any more", "state", h.State, "run", h.Lock.Run)
+	} else if e.life.Turns.Err() == nil {
+		e.log.Warn("ending the hold of a state failed", "state", h.State, "run", h.Lock.Run, "error", err)
+	}
+}
+
+// stateOwners asks the engines of other servers about states.
+type stateOwners struct{ e *Engine }
+
+func (o stateOwners) Visit(ctx context.Context, sh store.Shard, v borrow.Visit) (borrow.Reply, error) {
+	return visitOp.ask(ctx, o.e, sh, v)
+}
+
+func (o stateOwners) Leave(ctx context.Context, sh store.Shard, l borrow.Leaving) error {
+	_, err := leaveOp.ask(ctx, o.e, sh, l)
+	return err
+}
+
+func (o stateOwners) Holds(ctx context.Context, sh store.Shard, h borrow.Hold) (bool, error) {
+	return holdsOp.ask(ctx, o.e, sh, h)
+}
+
+func (o stateOwners) Queues(ctx context.Context, sh store.Shard, names []string) ([][]flawless.Claim, error) {
+	return queuesOp.ask(ctx, o.e, sh, names)
+}
+
+var (
+	visitOp = peerOp[borrow.Visit, borrow.Reply]{"state", func(e *Engine, ctx context.Context, v borrow.Visit) (borrow.Reply, error) {
+		return e.states.Visit(ctx, v)
+	}}
+	leaveOp = peerOp[borrow.Leaving, nothing]{"leave", func(e *Engine, _ context.Context, l borrow.Leaving) (nothing, error) {
+		return nothing{}, e.states.Leave(l)
+	}}
+	holdsOp = peerOp[borrow.Hold, bool]{"holds", func(e *Engine, ctx context.Context, h borrow.Hold) (bool, error) {
+		return e.states.Holds(ctx, h)
+	}}
+	queuesOp = peerOp[[]string, [][]flawless.Claim]{"queues", func(e *Engine, _ context.Context, names []string) ([][]flawless.Claim, error) {
+		return e.states.Queues(names)
+	}}
+)

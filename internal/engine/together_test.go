@@ -221,15 +221,15 @@ func TestEndAnswersOwnCallOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Release()
-	e.ends.add("x", r, 1)
+	e.ends.Add("x", r, 1)
 	if err := e.awaitEnd(r, &core.OpenCall{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
 		t.Fatal(err)
 	}
-	left := e.ends.take("x")
+	left := e.ends.Take("x")
 	for _, w := range left {
-		w.run.Release()
+		w.Run.Release()
 	}
-	if len(left) != 1 || left[0].call != 1 {
+	if len(left) != 1 || left[0].Call != 1 {
 		t.Errorf("there wait %+v", left)
 	}
 }

@@ -11,8 +11,31 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Wait returns the run when it has ended, or ctx's error.
+// Wait returns the run when it has ended, or ctx's error. It goes on when another server takes over the run.
 func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
+	return e.waitAnywhere(ctx, awaited{Run: id}, func() (flawless.Run, error) { return e.waitHere(ctx, id) })
+}
+
+// Settled returns the run when it has ended or is unresolved, or ctx's error. It goes on when another server takes over the
+// run.
+func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
+	return e.waitAnywhere(ctx, awaited{Run: id, Rest: true}, func() (flawless.Run, error) { return e.settledHere(ctx, id) })
+}
+
+func (e *Engine) waitAnywhere(ctx context.Context, a awaited, here func() (flawless.Run, error)) (flawless.Run, error) {
+	for {
+		r, err := here()
+		if !errors.Is(err, flawless.Elsewhere) {
+			return r, err
+		}
+		if came, err := e.awaitElsewhere(ctx, a, err); err != nil || came.So {
+			return came.Run, err
+		}
+	}
+}
+
+// waitHere is Wait for a run that this engine owns, or that has ended.
+func (e *Engine) waitHere(ctx context.Context, id string) (flawless.Run, error) {
 	t, done := e.hub.Follow(id)
 	defer done()
 	r, err := e.Run(ctx, id)
@@ -28,8 +51,8 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	return r, e.life.Err()
 }
 
-// Settled returns the run when it has ended or is unresolved, or ctx's error.
-func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
+// settledHere is Settled for a run that this engine owns, or that rests.
+func (e *Engine) settledHere(ctx context.Context, id string) (flawless.Run, error) {
 	t, done := e.hub.Follow(id)
 	defer done()
 	r, err := e.Run(ctx, id)
@@ -69,11 +92,11 @@ func (e *Engine) await(ctx context.Context, id string, changed <-chan struct{}) 
 }
 
 // Follow yields the records of a run, beginning with number from, as they become durable. It ends when the run has ended
-// and all its calls are over, or with an error.
+// and all its calls are over, or with an error. It goes on when another server takes over the run.
 func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		t, done := e.hub.Follow(id)
-		defer done()
+		defer func() { done() }()
 		for {
 			changed := t.Changed()
 			run, part, more, err := e.readOn(ctx, id, from)
@@ -90,7 +113,11 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 			case run.Status.Ended():
 				return
 			default:
-				err = e.await(ctx, id, changed)
+				if err = e.await(ctx, id, changed); errors.Is(err, flawless.Elsewhere) {
+					_, err = e.awaitElsewhere(ctx, awaited{Run: id, Record: true, From: from}, err)
+					done() // the topic is closed if this engine has lost the run
+					t, done = e.hub.Follow(id)
+				}
 			}
 			if err != nil {
 				yield(flawless.Record{}, err)
@@ -156,25 +183,28 @@ func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 // Response waits until a run has published data, which is how modules of the crate flawless respond, or has ended, and
 // returns the run and its data, nil if there is none. The run continues.
 func (e *Engine) Response(ctx context.Context, id string) (flawless.Run, json.RawMessage, error) {
-	topic, done := e.hub.Follow(id)
-	defer done()
-	for {
-		changed := topic.Changed()
-		r, err := e.Run(ctx, id)
+	if r, data, err := e.response(ctx, id); err != nil || data != nil || r.Status.Ended() {
+		return r, data, err
+	}
+	for _, err := range e.Follow(ctx, id, 0) {
 		if err != nil {
-			return r, nil, err
+			return flawless.Run{}, nil, err
 		}
-		data, err := e.Data(ctx, id)
-		switch {
-		case err == nil:
-			return r, data, nil
-		case !errors.Is(err, flawless.NotFound):
-			return r, nil, err
-		case r.Status.Ended():
-			return r, nil, nil
-		}
-		if err := e.await(ctx, id, changed); err != nil {
-			return r, nil, err
+		if r, data, err := e.response(ctx, id); err != nil || data != nil {
+			return r, data, err
 		}
 	}
+	return e.response(ctx, id)
+}
+
+func (e *Engine) response(ctx context.Context, id string) (flawless.Run, json.RawMessage, error) {
+	r, err := e.Run(ctx, id)
+	if err != nil {
+		return r, nil, err
+	}
+	data, err := e.Data(ctx, id)
+	if errors.Is(err, flawless.NotFound) {
+		return r, nil, nil
+	}
+	return r, data, err
 }

@@ -25,6 +25,8 @@ type Options struct {
 	Kinds   map[string]*effect.Kind
 	// Runs returns a run that the past waits for, or flawless.NotFound.
 	Runs func(ctx context.Context, id string) (flawless.Run, error)
+	// Terms returns what the operator and the module declare for the calls of a run.
+	Terms func(*core.State) func(*core.OpenCall) core.Terms
 }
 
 // Past is the shared past of a run and its forks.
@@ -199,7 +201,7 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 // open returns what to do about a call without an answer.
 func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flawless.Entry {
 	doubt := func(format string, args ...any) []flawless.Entry {
-		return []flawless.Entry{s.UnknownEntry(c.N, fmt.Sprintf(format, args...))}
+		return []flawless.Entry{s.UnknownEntry(c.N, fmt.Sprintf(format, args...), p.o.Terms(s)(c))}
 	}
 	const made = "run %s, which this one was forked from, made the call, and no outcome of it is known"
 	ended := func(r flawless.Run) []flawless.Entry {
@@ -366,7 +368,7 @@ func (p *Past) advance(ctx context.Context, s *core.State, out *flawless.Offline
 				now = max(now, at)
 				s.Step(s.ArrivalEntry(a, nil, ""))
 			case k != nil && k.Bad() != nil:
-				s.Step(s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", k.Bad().Error()), nil, ""))
+				s.Step(s.ArrivalEntry(k.InvalidAnswer(), nil, ""))
 			case k != nil && k.Effect().Perform != nil, k != nil && k.Effect().Due == nil && !k.Effect().Idle:
 				out.Would = append(out.Would, c)
 			}

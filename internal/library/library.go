@@ -1,6 +1,7 @@
 package library
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -25,6 +27,7 @@ const MaxModule = 64 << 20
 type Options struct {
 	Store   *store.Store
 	Lease   *store.Lease
+	Shared  bool // other servers may add and remove modules
 	Guest   *guest.Runtime
 	Context context.Context // ends with the engine and cancels modules that are being added
 	Now     func() time.Time
@@ -47,6 +50,11 @@ type Library struct {
 	loaded map[string]*Module
 
 	keys sync.Map // []flawless.KeyWindow by digest: declared by modules
+
+	reading sync.Mutex // held while the catalog is read
+	catalog atomic.Pointer[store.Catalog]
+	present sync.Map // *store.Catalog by digest: in which the store has the bytes
+	marks   sync.Map // ids of the marks in use
 }
 
 // New returns an empty Library.
@@ -174,7 +182,7 @@ func (l *Library) Add(ctx context.Context, name string, bin []byte, progress fun
 	_, was := l.o.Store.Binary(ctx, digest)
 	m, added, err = l.keep(ctx, m, bin)
 	kept = err == nil
-	l.names.forget()
+	l.forget(ctx)
 	if err == nil && progress != nil {
 		progress("storing", 1)
 	}
@@ -212,23 +220,62 @@ func (l *Library) Adopt(ctx context.Context, digest string, bin []byte) (done fu
 type Selector struct{ Module, Version, Digest, Workflow string }
 
 // Find returns the wanted version of a module and its code. It returns flawless.NotFound if there is no such module,
-// version or workflow.
-func (l *Library) Find(ctx context.Context, w Selector) (m flawless.Module, code *Module, err error) {
-	if w.Digest == "" {
+// version or workflow. The write that accepts the run must expect the catalog, which is nil if this server is alone.
+func (l *Library) Find(ctx context.Context, w Selector) (m flawless.Module, code *Module, c *store.Catalog, err error) {
+	if w.Digest != "" {
+		if c, err = l.Rely(ctx, w.Digest); err == nil {
+			code, err = l.Load(ctx, w.Digest)
+		}
+		if err != nil {
+			return m, nil, nil, Unreadable(w.Module, w.Digest, err)
+		}
+		m = flawless.Module{Name: w.Module, Digest: w.Digest, Manifest: code.guest.Manifest()}
+		return m, code, c, hasWorkflow(m, w.Workflow)
+	}
+	if c, err = l.known(ctx); err != nil {
+		return m, nil, nil, err
+	}
+	for {
 		if m, err = l.Named(ctx, w.Module, w.Version); err != nil {
-			return m, nil, err
+			again, failed := l.renewed(ctx, c)
+			if failed != nil || again == nil {
+				return m, nil, nil, cmp.Or(failed, err)
+			}
+			c = again // it may have been added since
+			continue
 		}
-		if err = hasWorkflow(m, w.Workflow); err != nil {
-			return m, nil, err
+		later, err := l.settled(ctx, c, m.Digest)
+		if err != nil {
+			return m, nil, nil, err
 		}
+		if later == nil {
+			break
+		}
+		c = later
+	}
+	if err = hasWorkflow(m, w.Workflow); err == nil {
 		code, err = l.Load(ctx, m.Digest)
-		return m, code, Unreadable(m.Name, m.Digest, err)
+		err = Unreadable(m.Name, m.Digest, err)
 	}
-	if code, err = l.Load(ctx, w.Digest); err != nil {
-		return m, nil, Unreadable(w.Module, w.Digest, err)
+	if err == nil {
+		return m, code, c, nil
 	}
-	m = flawless.Module{Name: w.Module, Digest: w.Digest, Manifest: code.guest.Manifest()}
-	return m, code, hasWorkflow(m, w.Workflow)
+	if again, failed := l.renewed(ctx, c); failed == nil && again != nil { // there may be another version by now
+		return l.Find(ctx, w)
+	}
+	return m, nil, nil, err
+}
+
+// renewed returns the catalog as it is now, or nil if that is still c.
+func (l *Library) renewed(ctx context.Context, c *store.Catalog) (*store.Catalog, error) {
+	if c == nil {
+		return nil, nil
+	}
+	now, err := l.reread(ctx, c)
+	if err != nil || now.Same(c) {
+		return nil, err
+	}
+	return now, nil
 }
 
 // Has reports whether a module with this name was added. The code of a run may have come with a fork or an import
@@ -304,7 +351,8 @@ func (l *Library) Borrow(ctx context.Context, digest string, bin []byte) (m *gue
 }
 
 // Remove removes a version of a module, or all of them if version is 0, and returns them. It calls unused first, while
-// no run can start with or move to the versions. If that returns an error, nothing is removed.
+// no run can start with or move to the versions. If that returns an error, nothing is removed. It returns
+// flawless.Conflict if another request removes one of the versions, or moves runs to it.
 func (l *Library) Remove(ctx context.Context, name string, version int, unused func(ctx context.Context, versions []flawless.Module) error) ([]flawless.Module, error) {
 	l.choosing.Lock()
 	defer l.choosing.Unlock()
@@ -318,17 +366,39 @@ func (l *Library) Remove(ctx context.Context, name string, version int, unused f
 			return nil, fmt.Errorf("module %s has no version %d: %w", name, version, flawless.NotFound)
 		}
 	}
+	var mark *store.Mark
+	if l.o.Shared {
+		var digests []string
+		for _, m := range versions {
+			digests = append(digests, m.Digest)
+		}
+		m, done, err := l.mark(ctx, digests, true)
+		if err != nil {
+			return nil, fmt.Errorf("removing module %s: %w", name, err)
+		}
+		mark = &m
+		defer l.forget(ctx)
+		defer done()
+	}
 	if err := unused(ctx, versions); err != nil {
 		return nil, err
 	}
 	for i, m := range versions {
-		if err := l.o.Store.RemoveModule(ctx, l.o.Lease, name, m.Version); err != nil {
+		if err := l.o.Store.RemoveModule(ctx, l.o.Lease, name, m.Version, mark); err != nil {
 			return versions[:i], err
 		}
 		l.names.forget()
 		l.unload(ctx, m.Digest)
 	}
 	return versions, nil
+}
+
+// forget makes later choices read which modules there are.
+func (l *Library) forget(ctx context.Context) {
+	l.names.forget()
+	if c := l.catalog.Load(); c != nil {
+		_, _ = l.reread(ctx, c) // if it fails, the next start finds out
+	}
 }
 
 // Tidy removes the compiled code of modules that no open run needs and that are not the newest of their name. It

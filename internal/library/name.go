@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// names caches the newest version of each module, which every start needs. Only one engine adds modules to a store.
-// The zero value is empty; it may be used concurrently.
+// names caches the newest version of each module, which every start needs. It is emptied when modules are added or
+// removed, here or, as the catalog tells, by another server. The zero value is empty; it may be used concurrently.
 type names struct {
 	mu    sync.Mutex
 	known map[string]flawless.Module

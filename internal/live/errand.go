@@ -1,11 +1,11 @@
 package live
 
 import (
+	"context"
 	"slices"
-	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/clock"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
@@ -16,8 +16,6 @@ import (
 // Guarded by mu.
 type errands struct {
 	todo     []int // calls, in order
-	later    []int // calls whose target belongs to another server, in order
-	pausing  bool  // a goroutine begins these again
 	carrying bool  // somebody carries them out
 	unlock   bool  // the run has ended: what it holds of shared states is released behind them
 }
@@ -52,7 +50,7 @@ func (r *Run) carryLocked() {
 	})
 }
 
-// Redo begins an errand again whose target went to another server before it had taken effect there for certain.
+// Redo begins an errand again whose target has moved from or to another server before it had taken effect for certain.
 func (r *Run) Redo(call int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,45 +67,24 @@ func inserted(calls []int, call int) []int {
 	return slices.Insert(calls, at, call)
 }
 
-// postpone begins an errand again after a while. Others of its kind wait behind it: a message must not overtake another
-// one, nor the release of a state its change.
-func (r *Run) postpone(call int) {
-	r.mu.Lock()
-	r.later = inserted(r.later, call)
-	begin := !r.pausing
-	r.pausing = true
-	r.mu.Unlock()
-	if !begin {
-		return
-	}
+// Go runs f in a goroutine for which the run is retained. ctx ends when the run takes no more turns here: the server stops,
+// or the shard goes to another one, which waits for f.
+func (r *Run) Go(f func(ctx context.Context)) {
 	r.Retain()
 	r.part.tasks.Go(func() {
 		defer r.Release()
-		wait := time.NewTimer(clock.Soon)
-		defer wait.Stop()
-		select {
-		case <-r.part.life.Turns.Done(): // the next owner begins them
-		case <-wait.C:
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.pausing = false; r.part.life.Turns.Err() != nil {
-			return
-		}
-		for _, n := range r.later {
-			r.todo = inserted(r.todo, n)
-		}
-		r.later = nil
-		r.carryLocked()
+		f(r.part.life.Turns)
 	})
 }
 
-// waitsBehind reports whether an errand of the same kind waits for another server. The caller holds mu.
-func (r *Run) waitsBehind(kind string) bool {
-	return slices.ContainsFunc(r.later, func(n int) bool {
-		c := r.s.Errand(n)
-		return c != nil && c.Kind == kind
-	})
+// Errand returns an errand of the run, or false if it has an answer.
+func (r *Run) Errand(call int) (c core.OpenCall, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if open := r.s.Errand(call); open != nil {
+		return *open, true
+	}
+	return c, false
 }
 
 func (r *Run) carryOut() {
@@ -118,7 +95,9 @@ func (r *Run) carryOut() {
 		if len(r.todo) == 0 && r.unlock && !over {
 			r.unlock = false
 			r.mu.Unlock()
-			g.o.Locks.Release(r.id)
+			if elsewhere := g.o.Locks.Release(r.id); len(elsewhere) > 0 {
+				g.o.Handler.Left(r, elsewhere)
+			}
 			continue
 		}
 		if len(r.todo) == 0 || over {
@@ -135,11 +114,8 @@ func (r *Run) carryOut() {
 			continue
 		}
 		c := *open
-		behind := r.waitsBehind(c.Kind)
 		r.mu.Unlock()
-		if behind || !g.o.Handler.Errand(r, &c) {
-			r.postpone(n)
-		}
+		g.o.Handler.Errand(r, &c)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -22,18 +23,19 @@ type journal struct {
 	id   string
 	part *part // its shard
 
-	mu      sync.Mutex  // guards the fields below, and those of other parts that say so
-	idle    sync.Cond   // signalled when a write ends or driving ends
-	s       *core.State // state after the log and the outbox
-	seq     uint64      // of the next record
-	stored  *store.Head // as the store has it, nil before the first write
-	outbox  []pending   // entries that are not written yet
-	data    []byte      // to be written with them
-	writing bool        // a write or an image is in progress: others wait
-	begun   uint64      // number of writes begun
-	written uint64      // number of those that are durable
-	failed  error       // of a write: nothing is written after it
-	gone    bool        // the run has left memory, and must be loaded from the log
+	mu      sync.Mutex     // guards the fields below, and those of other parts that say so
+	idle    sync.Cond      // signalled when a write ends or driving ends
+	s       *core.State    // state after the log and the outbox
+	seq     uint64         // of the next record
+	stored  *store.Head    // as the store has it, nil before the first write
+	catalog *store.Catalog // with which the code was chosen; expected by the first write
+	outbox  []pending      // entries that are not written yet
+	data    []byte         // to be written with them
+	writing bool           // a write or an image is in progress: others wait
+	begun   uint64         // number of writes begun
+	written uint64         // number of those that are durable
+	failed  error          // of a write: nothing is written after it
+	gone    bool           // the run has left memory, and must be loaded from the log
 
 	tail   []flawless.Entry // of the last record, if it only has late attempts
 	sealed uint64           // records before this one are never overwritten: an image may follow them
@@ -137,7 +139,8 @@ func (r *Run) write(keep bool) (kept *begun) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data, Catalog: r.catalog}
+	r.catalog = nil
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
@@ -242,7 +245,7 @@ func (r *Run) follow(batch []pending, w *store.Write, at store.Position, summary
 		g.o.Clock.Add(w.After.Wake, r.id)
 	}
 	if summary.Status.Ended() {
-		g.o.Admission.Leave(r.id)
+		g.o.Admission.Leave(admit.RunOf(summary))
 		for _, k := range g.o.Kinds {
 			if k.Ended != nil {
 				k.Ended(r.id)

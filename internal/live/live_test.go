@@ -96,21 +96,16 @@ type house struct {
 	life   *lifecycle.Lifecycle
 	tasks  task.Tasks
 	digest string
-	errand func(c *core.OpenCall) bool // carries out an errand; nil does nothing
-	hold   func(ctx context.Context)   // called in each call to the outside; nil does nothing
+	hold   func(ctx context.Context) // called in each call to the outside; nil does nothing
 
 	mu       sync.Mutex
 	requests map[string]int // by path
 }
 
-func (h *house) Errand(_ *Run, c *core.OpenCall) bool {
-	if h.errand != nil {
-		return h.errand(c)
-	}
-	return true
-}
-func (h *house) Ended(flawless.Run) {}
-func (h *house) Rests(string)       {}
+func (h *house) Errand(*Run, *core.OpenCall) {}
+func (h *house) Left(*Run, []string)         {}
+func (h *house) Ended(flawless.Run)          {}
+func (h *house) Rests(string)                {}
 
 // open returns a house whose runs make these calls. Guests stay in memory for that long while they are idle; 0 is an hour.
 func open(t *testing.T, idle time.Duration, calls ...call) *house {
@@ -187,7 +182,7 @@ func (h *house) perform(ctx context.Context, t effect.Attempt) effect.Result {
 // create starts a run, which stays acquired.
 func (h *house) create(id string) *Run {
 	h.t.Helper()
-	r, err := h.Create(id, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
+	r, err := h.Create(id, nil, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
 	if r == nil || err != nil {
 		h.t.Fatalf("there is a run %s, %v", id, err)
 	}

@@ -1,9 +1,11 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/lifecycle"
@@ -70,24 +72,55 @@ func (g *Registry) Lose(sh store.Shard) {
 }
 
 // Retire ends the work on shards in order: their runs take no more turns and begin nothing that is not under way, calls in
-// flight are waited for, and their outcomes are written. It returns when nothing is in progress, or with an error when
-// ctx ends. Then it has ended what was left, as Lose does.
-func (g *Registry) Retire(ctx context.Context, shards ...store.Shard) error {
-	var all []*part
+// flight are waited for, and their outcomes are written. It calls quiet with shards in which nothing is in progress any
+// more, never twice at once, and returns when that was called for all. When ctx ends, it ends what is left, as Lose does,
+// and returns the error of ctx.
+func (g *Registry) Retire(ctx context.Context, shards []store.Shard, quiet func([]store.Shard)) error {
+	type end struct {
+		shard store.Shard
+		err   error
+	}
+	ends := make(chan end, len(shards))
 	for _, sh := range shards {
-		if p := g.parts[sh].Load(); p != nil {
-			p.life.Stop()
-			all = append(all, p)
+		p := g.parts[sh].Load()
+		if p == nil {
+			ends <- end{shard: sh}
+			continue
 		}
+		p.life.Stop()
+		go func() { // it is waited for below
+			err := p.tasks.WhenNone(ctx, p.life.Kill)
+			if err != nil {
+				p.life.Kill()
+			}
+			ends <- end{sh, err}
+		}()
 	}
 	var failed error
-	for _, p := range all {
-		if err := p.tasks.WhenNone(ctx, p.life.Kill); err != nil {
-			failed = err
-			p.life.Kill()
+	for left := len(shards); left > 0; {
+		var now []store.Shard
+		for e := range take(ends) {
+			now = append(now, e.shard)
+			failed = cmp.Or(failed, e.err)
 		}
+		left -= len(now)
+		quiet(now)
 	}
 	return failed
+}
+
+// take waits for an item of a channel, and yields it and all others that are there.
+func take[T any](c <-chan T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for more := yield(<-c); more; {
+			select {
+			case v := <-c:
+				more = yield(v)
+			default:
+				return
+			}
+		}
+	}
 }
 
 // Abandon takes all runs of shards out of memory, and forgets the shards. It returns when no run of them can write any more.

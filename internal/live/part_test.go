@@ -3,59 +3,12 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/core"
-	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 )
-
-// TestErrandWaitsForOthersOfItsKind: what cannot be carried out yet is not overtaken by a later errand of its kind.
-func TestErrandWaitsForOthersOfItsKind(t *testing.T) {
-	t.Parallel()
-	if _, err := runtime(); err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		h := open(t, 0, number)
-		var mu sync.Mutex
-		var got []string
-		there := false
-		h.errand = func(c *core.OpenCall) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			got = append(got, fmt.Sprintf("%s%d%v", c.Kind, c.N, there))
-			return there || c.Kind != effect.Send
-		}
-		r := h.create("a")
-		h.until("a", func(r flawless.Run) bool { return r.Turns == 1 })
-		r.mu.Lock()
-		turn := &flawless.Turn{N: 2, Time: h.o.Now()}
-		for n, kind := range []string{effect.Send, effect.Send, effect.Await, effect.Send} {
-			turn.Calls = append(turn.Calls, flawless.Call{N: n + 2, Kind: kind, Head: []byte(`{"to":"b","run":"b","type":"t"}`), Body: []byte("1")})
-		}
-		r.append(r.s.TurnEntry(turn, h.o.Now()))
-		r.wakeLocked()
-		r.mu.Unlock()
-		synctest.Wait()
-		mu.Lock()
-		there = true
-		mu.Unlock()
-		time.Sleep(clock.Soon + time.Second)
-		synctest.Wait()
-		if want := []string{"send2false", "await4false", "send2true", "send3true", "send5true"}; !slices.Equal(got, want) {
-			t.Errorf("the errands were begun as %v, want %v", got, want)
-		}
-		r.Release()
-	})
-}
 
 // TestShardOwnership: a Registry accepts the runs of its shards only, and those of a shard that was gained again are other
 // ones than before.
@@ -86,7 +39,7 @@ func TestShardOwnership(t *testing.T) {
 	if run, guest := h.InMemory("a"); run || guest || h.OwnsAll() {
 		t.Errorf("it is in memory: %v, its guest: %v", run, guest)
 	}
-	_, created := h.Create("a", nil)
+	_, created := h.Create("a", nil, nil)
 	for what, err := range map[string]error{"creating": created, "owning": h.Owns("a")} {
 		if !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("%s a run of an abandoned shard: %v", what, err)
@@ -124,7 +77,7 @@ func TestRetireWaitsForCalls(t *testing.T) {
 		sh := store.ShardOf("a")
 		ctx, cancel := context.WithCancel(t.Context())
 		retired := make(chan error, 1)
-		go func() { retired <- h.Retire(ctx, sh) }()
+		go func() { retired <- h.Retire(ctx, []store.Shard{sh}, func([]store.Shard) {}) }()
 		<-r.part.life.Turns.Done()
 		if err := h.Owns("a"); !errors.Is(err, flawless.Elsewhere) {
 			t.Errorf("a shard that is given up accepts work: %v", err)

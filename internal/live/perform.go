@@ -49,9 +49,10 @@ func (r *Run) carryOn(left *begun) {
 // attempt carries out an attempt and appends the entries for its result. If the run has no driver, attempt drives it, and
 // returns the attempt that drive left.
 func (r *Run) attempt(t begun) (left *begun) {
+	owns := r.reg.o.Lease.Await(r.part.life.Calls, r.part.shard) // no call begins while others may call this node dead
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
-	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !r.reg.o.Lease.Owns(r.part.shard) {
+	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !owns {
 		r.mu.Unlock()
 		return nil
 	}

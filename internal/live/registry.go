@@ -30,13 +30,28 @@ import (
 // Handler carries out those consequences of a run's entries that reach beyond the run. Its methods are called without locks.
 type Handler interface {
 	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
-	// of a run are begun one after another. After a crash the same one may be begun again. It returns false if the target
-	// belongs to another server: then the errand is begun again after a while.
-	Errand(r *Run, c *core.OpenCall) bool
+	// of a run are begun one after another. The same one may be begun again, and not only after a crash.
+	Errand(r *Run, c *core.OpenCall)
+	// Left is called when a run has ended that may hold states of other servers, or wait for them. It is called after its
+	// errands were begun.
+	Left(r *Run, states []string)
 	// Ended is called when the end of a run is durable.
 	Ended(run flawless.Run)
 	// Rests is called when nothing is in progress for a run any more: it may be part of a deadlock.
 	Rests(run string)
+}
+
+// Admission decides which runs may begin. The Registry calls it under the lock of a run, so its methods neither call the
+// Registry nor wait for another server.
+type Admission interface {
+	// Admits reports whether a run that has not begun may take its first turn. If not, the run is woken when it may.
+	Admits(r admit.Run) bool
+	// Leave is told that a run has ended, when that is durable.
+	Leave(r admit.Run)
+	// LeaveEnded is told of a run that was not accepted. The store may have another one of its id, which has perhaps ended.
+	LeaveEnded(ctx context.Context, id string) error
+	// Blockers returns the runs that keep one from beginning, and in words what they use up.
+	Blockers(id string) (runs []string, by string)
 }
 
 // Options configures a Registry. Everything but Ring, TurnTime and Freezing is required.
@@ -52,7 +67,7 @@ type Options struct {
 	URL       string // public URL of the server
 
 	Residency *residency.Residency
-	Admission *admit.Control
+	Admission Admission
 	Limits    *ratelimit.Limits
 	Policy    *policy.Policy
 	Library   *library.Library
@@ -124,8 +139,9 @@ func (g *Registry) add(sh store.Shard, id string) *Run {
 }
 
 // Create makes a run from its first entries and acquires it. The run is not durable yet: see [Run.Accepted]. Acquire waits
-// until it is. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
-func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
+// until it is. Its first write expects the catalog with which its code was chosen, and fails with store.ErrStale if that has
+// changed. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
+func (g *Registry) Create(id string, c *store.Catalog, entries []flawless.Entry) (*Run, error) {
 	if err := g.Owns(id); err != nil {
 		return nil, err
 	}
@@ -142,6 +158,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.catalog = c
 	for _, x := range entries {
 		r.append(x)
 	}
@@ -150,7 +167,7 @@ func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
 }
 
 // Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
-// another run with its id.
+// another run with its id, and store.ErrStale with it if it has none, but the catalog has changed.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	summary, err := r.Durable(ctx)
 	r.Release()

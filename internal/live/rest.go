@@ -6,7 +6,7 @@ import (
 )
 
 // Resting returns what a run waits for, or false if it may continue by itself. A run that is not in memory waits for the
-// outside, or to begin.
+// outside, or to begin. See [statelock.Graph.Edges] for states whose holder is not known.
 func (g *Registry) Resting(id string) (statelock.Resting, bool) {
 	g.mu.Lock()
 	r := g.runs[id]
@@ -61,7 +61,7 @@ func (r *Run) waitsOnly() (calls []statelock.Call, rests bool) {
 	switch {
 	case r.gone, r.loadErr != nil, r.problem != "", r.failed != nil,
 		r.driving, r.writing, r.stop != nil, len(r.outbox) > 0,
-		r.carrying, r.unlock, len(r.todo) > 0, len(r.later) > 0:
+		r.carrying, r.unlock, len(r.todo) > 0:
 		return nil, false
 	}
 	open, rests := r.s.WaitsForOthers()

@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/residency"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // Run is an open run in memory. Its exported methods may be called concurrently while it is acquired.
@@ -129,7 +130,8 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	return nil, false, nil
 }
 
-// Summary returns the durable state of a run, or flawless.NotFound. It does not wake the run.
+// Summary returns the durable state of a run, or flawless.NotFound; store.ErrStale if the run is about to be created again
+// because the catalog had changed. It does not wake the run.
 func (g *Registry) Summary(ctx context.Context, id string) (flawless.Run, error) {
 	g.mu.Lock()
 	r := g.runs[id]
@@ -146,7 +148,7 @@ func (g *Registry) Summary(ctx context.Context, id string) (flawless.Run, error)
 		}
 		if r.loadErr == nil {
 			summary, err := r.Durable(ctx)
-			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
+			if errors.Is(err, store.ErrStale) || !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
 				return summary, err
 			}
 		}

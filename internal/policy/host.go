@@ -28,6 +28,13 @@ func (p *Policy) readHosts(ctx context.Context) error {
 	return nil
 }
 
+// RefreshHosts reads the settings of hosts again, because another server may have changed them.
+func (p *Policy) RefreshHosts(ctx context.Context) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	return p.readHosts(ctx)
+}
+
 // Hosts returns the settings of all hosts, sorted by host.
 func (p *Policy) Hosts() []flawless.Host {
 	out := []flawless.Host{}

@@ -59,11 +59,29 @@ func (p *Policy) readModules(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the settings of modules: %w", err)
 	}
-	p.modules = map[string]flawless.Settings{}
+	modules := map[string]flawless.Settings{}
 	for _, s := range stored {
-		p.modules[s.Module] = s
+		modules[s.Module] = s
 	}
+	p.modules = modules
 	return nil
+}
+
+// RefreshModules reads the settings of modules again, because another server may have changed them. It returns the modules
+// that got a concurrency cap.
+func (p *Policy) RefreshModules(ctx context.Context) (capped []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.modules
+	if err := p.readModules(ctx); err != nil {
+		return nil, err
+	}
+	for name, s := range p.modules {
+		if s.Concurrency > 0 && before[name].Concurrency == 0 {
+			capped = append(capped, name)
+		}
+	}
+	return capped, nil
 }
 
 // Module returns the settings of a module.

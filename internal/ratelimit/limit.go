@@ -3,8 +3,10 @@ package ratelimit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -41,18 +43,30 @@ type Attempt struct {
 
 // Options configures Limits.
 type Options struct {
-	Put    func(ctx context.Context, host string, l *flawless.Limit) error // nil removes it
-	Now    func() int64                                                    // Unix nanoseconds
-	Go     func(f func())                                                  // runs f in a goroutine of the engine
+	Store  Store
+	Shared bool           // other servers use the limits, too
+	Now    func() int64   // Unix nanoseconds
+	Go     func(f func()) // runs f in a goroutine of the engine
 	Log    *slog.Logger
 	Accept func() error // returns nil if new limits are accepted
+}
+
+// Store has the limits of all servers.
+type Store interface {
+	// Put stores the limit of a host in place of before, which is nil if there was none; a nil after removes it. It returns
+	// flawless.Conflict if the store has another one.
+	Put(ctx context.Context, host string, before, after *flawless.Limit) error
+	// Get returns the limit of a host, or flawless.NotFound.
+	Get(ctx context.Context, host string) (flawless.Limit, error)
+	All(ctx context.Context) ([]flawless.Limit, error)
 }
 
 // Limits limits the rate of calls to hosts. All methods may be called concurrently.
 type Limits struct {
 	o    Options
-	any  atomic.Bool // whether there is any limit
-	kick chan struct{}
+	any  atomic.Bool   // whether there is any limit
+	kick chan struct{} // to grant
+	ask  chan struct{} // to reserve
 
 	writing sync.Mutex // held during a write, so that an older value never overwrites a newer one
 	mu      sync.Mutex // guards all
@@ -61,44 +75,66 @@ type Limits struct {
 
 // New returns Limits without any limit. Call Load before any attempt begins.
 func New(o Options) *Limits {
-	return &Limits{o: o, kick: make(chan struct{}, 1), all: map[string]*limit{}}
+	return &Limits{o: o, kick: make(chan struct{}, 1), ask: make(chan struct{}, 1), all: map[string]*limit{}}
 }
 
-// limit is the rate limit of one host.
+// limit is the rate limit of one host, as the store has it, and the attempts of this server that wait under it.
 type limit struct {
 	flawless.Limit
-	kept  int64                // Busy as stored. No attempt begins beyond it, so a restart cannot forget it
+	share                      // of this server
 	order []string             // waiting runs in the order of their turns
 	calls map[string][]Attempt // waiting attempts of each run, oldest first
 	ends  int64                // no key expires before this time; 0 is never
 }
 
-// reserve is how far ahead a limit is recorded as used, so that frequent calls do not each wait for a write. A crash
-// loses the reserved permits.
-const reserve = time.Second
-
-// Load adds limits as the store has them.
-func (l *Limits) Load(stored []flawless.Limit) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, one := range stored {
-		if l.all[one.Host] == nil {
-			l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Attempt{}}
-		}
-	}
-	l.any.Store(len(l.all) > 0)
+// newLimit returns a limit of which this server has no share.
+func newLimit(l flawless.Limit) *limit {
+	return &limit{Limit: l, calls: map[string][]Attempt{}}
 }
 
-// Abandon removes the attempts of runs that another server makes from now on, and the limits of hosts that it enforces. The
-// other attempts that wait under these begin at once.
-func (l *Limits) Abandon(run func(id string) bool, limited func(host string) bool) {
+// adopt takes over what the store has.
+func (one *limit) adopt(stored flawless.Limit) {
+	if !one.Equals(stored) {
+		one.spans, one.used = nil, 0 // the new limit does not count them
+	}
+	one.Limit = stored
+}
+
+// Load replaces the limits by those that the store has. Call it before any attempt begins, and when another server has
+// changed them. Attempts that wait under a limit that is gone begin at once.
+func (l *Limits) Load(ctx context.Context) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	stored, err := l.o.Store.All(ctx)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	gone := maps.Clone(l.all)
+	for _, s := range stored {
+		delete(gone, s.Host)
+		if one := l.all[s.Host]; one != nil {
+			one.adopt(s)
+		} else {
+			l.all[s.Host] = newLimit(s)
+		}
+	}
+	for host, one := range gone {
+		l.forget(host, one)
+	}
+	l.any.Store(len(l.all) > 0)
+	task.Poke(l.kick)
+	return nil
+}
+
+// Abandon removes the attempts of runs that another server makes from now on.
+func (l *Limits) Abandon(run func(id string) bool) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	var released []Run
 	l.mu.Lock()
-	for host, one := range l.all {
+	for _, one := range l.all {
 		for id, mine := range one.calls {
 			if !run(id) {
 				continue
@@ -108,9 +144,6 @@ func (l *Limits) Abandon(run func(id string) bool, limited func(host string) boo
 			}
 			delete(one.calls, id)
 			one.order = slices.DeleteFunc(one.order, func(o string) bool { return o == id })
-		}
-		if limited(host) {
-			l.forget(host, one)
 		}
 	}
 	l.mu.Unlock()
@@ -150,46 +183,13 @@ func (l *Limits) Take(host, port string) (waits string, ok bool) {
 	case one == nil:
 		return "", true
 	case len(one.order) == 0 && one.pass(now):
-		if one.want(now) > one.kept {
-			task.Poke(l.kick)
+		if _, wants := l.wants(one, now); wants {
+			task.Poke(l.ask)
 		}
 		return "", true
 	}
 	return fmt.Sprintf("for a permit under the limit of %s for %s", one.Rate(), one.Host), false
 }
-
-// pass takes a permit if one is available and recorded as used.
-func (one *limit) pass(now int64) bool {
-	used := max(one.Busy, now) + int64(one.Interval())
-	if one.next() > now || used > one.kept {
-		return false
-	}
-	one.Busy = used
-	return true
-}
-
-// want returns the time up to which the store should record the limit as used: the permits available to waiting
-// attempts, plus the reserve.
-func (one *limit) want(now int64) int64 {
-	waiting := int64(0)
-	for _, calls := range one.calls {
-		waiting += int64(len(calls))
-	}
-	interval, used := int64(one.Interval()), max(one.Busy, now)
-	often := interval < int64(reserve) && one.Busy > now-int64(reserve)
-	if waiting == 0 && !often {
-		return one.kept
-	}
-	free := int64(one.Burst) - (used-now+interval-1)/interval
-	used += max(0, min(waiting, free)) * interval
-	if interval < int64(reserve) && one.kept-used < int64(reserve/2) {
-		used += int64(reserve)
-	}
-	return used
-}
-
-// next returns when the next permit is available.
-func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.Interval()) }
 
 // Queue adds an attempt whose wait is durable.
 func (l *Limits) Queue(t Attempt) {
@@ -219,8 +219,11 @@ func (l *Limits) Queue(t Attempt) {
 // Serve grants permits when they become available, until ctx ends. Then it releases all waiting runs, whose logs
 // record the wait.
 func (l *Limits) Serve(ctx context.Context) {
+	var store sync.WaitGroup
+	defer store.Wait()
+	store.Go(func() { l.serveStore(ctx) })
 	for {
-		wait := time.NewTimer(l.round(ctx))
+		wait := time.NewTimer(l.round())
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -234,9 +237,8 @@ func (l *Limits) Serve(ctx context.Context) {
 }
 
 // round grants the available permits and returns how long until the next one.
-func (l *Limits) round(ctx context.Context) time.Duration {
+func (l *Limits) round() time.Duration {
 	now := l.o.Now()
-	l.keep(ctx, now)
 	wait := time.Hour
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,43 +253,17 @@ func (l *Limits) round(ctx context.Context) time.Duration {
 			q := one.pop()
 			l.o.Go(func() { l.grant(one, q) })
 		}
-		switch next := time.Duration(one.next() - now); {
-		case len(one.order) == 0:
-		case next > 0:
+		if _, wants := l.wants(one, now); wants {
+			task.Poke(l.ask) // and that wakes this again
+		}
+		if len(one.order) == 0 {
+			continue
+		}
+		if next := time.Duration(l.turn(one, now) - now); next > 0 {
 			wait = min(wait, next)
-		default: // the write failed
-			wait = min(wait, time.Second)
 		}
 	}
 	return wait
-}
-
-// keep records the permits that are about to be granted.
-func (l *Limits) keep(ctx context.Context, now int64) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	var all []flawless.Limit
-	l.mu.Lock()
-	for _, one := range l.all {
-		if used := one.want(now); used > one.kept {
-			kept := one.Limit
-			kept.Busy = used
-			all = append(all, kept)
-		}
-	}
-	l.mu.Unlock()
-	for _, kept := range all {
-		err := l.o.Put(ctx, kept.Host, &kept)
-		if err != nil {
-			if ctx.Err() == nil {
-				l.o.Log.Warn("writing the state of a rate limit failed, calls wait", "host", kept.Host, "error", err)
-			}
-			continue
-		}
-		l.mu.Lock()
-		l.all[kept.Host].kept = kept.Busy
-		l.mu.Unlock()
-	}
 }
 
 // pop removes the next attempt from the queue. Runs take turns.
@@ -370,7 +346,7 @@ func (l *Limits) grant(one *limit, t Attempt) {
 		return
 	}
 	l.mu.Lock()
-	one.Busy -= int64(one.Interval())
+	one.used -= int64(one.Interval())
 	l.mu.Unlock()
 	task.Poke(l.kick)
 }
@@ -401,31 +377,73 @@ func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, e
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	busy := func() (used int64) {
-		if one := l.all[set.Host]; one != nil {
-			used = min(one.Busy, l.o.Now()+int64(set.Interval()))
+	for {
+		before := l.stored(set.Host)
+		set.Busy = 0
+		if before != nil {
+			set.Busy = before.Busy
+			if !before.Equals(set) { // what was reserved counts under the old limit
+				set.Busy = min(before.Busy, l.o.Now()+int64(set.Interval()))
+			}
 		}
-		return used
+		err := l.o.Store.Put(ctx, set.Host, before, &set)
+		if errors.Is(err, flawless.Conflict) { // another server has used or changed it
+			err = l.reread(ctx, set.Host)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return set, err
+		}
+		break
 	}
 	l.mu.Lock()
-	set.Busy = busy()
-	l.mu.Unlock()
-	if err := l.o.Put(ctx, set.Host, &set); err != nil {
-		return set, err
-	}
-	kept := set.Busy
-	l.mu.Lock()
-	set.Busy = busy() // calls have begun in the meantime
 	one := l.all[set.Host]
 	if one == nil {
-		one = &limit{calls: map[string][]Attempt{}}
+		one = newLimit(set)
 		l.all[set.Host] = one
 	}
-	one.Limit, one.kept = set, kept
+	one.adopt(set)
 	l.any.Store(true)
 	l.mu.Unlock()
 	task.Poke(l.kick)
 	return set, nil
+}
+
+// stored returns the limit of a host as the store has it, as far as is known here, or nil.
+func (l *Limits) stored(host string) *flawless.Limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.all[host]
+	if one == nil {
+		return nil
+	}
+	stored := one.Limit
+	return &stored
+}
+
+// reread takes over the limit of a host from the store. The caller holds writing.
+func (l *Limits) reread(ctx context.Context, host string) error {
+	stored, err := l.o.Store.Get(ctx, host)
+	if err != nil && !errors.Is(err, flawless.NotFound) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.all[host]
+	switch {
+	case err != nil && one != nil:
+		l.forget(host, one)
+	case err != nil:
+	case one == nil:
+		l.all[host] = newLimit(stored)
+		l.any.Store(true)
+	default:
+		one.adopt(stored)
+		one.lost(l.o.Now())
+	}
+	return nil
 }
 
 // List returns all limits, sorted by host, with the number of waiting calls.
@@ -444,24 +462,37 @@ func (l *Limits) List() []flawless.Limit {
 	return out
 }
 
-// Remove removes the limit of a host, or returns flawless.NotFound. Waiting calls begin at once.
+// Remove removes the limit of a host, or returns flawless.NotFound. Waiting calls begin at once; those of other servers when
+// they learn of it.
 func (l *Limits) Remove(ctx context.Context, host string) error {
 	host = flawless.CanonicalHost(host)
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	l.mu.Lock()
-	one := l.all[host]
-	l.mu.Unlock()
-	if one == nil {
-		return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
+	for {
+		before := l.stored(host)
+		if before == nil && l.o.Shared { // another server may have set it a moment ago
+			if err := l.reread(ctx, host); err != nil {
+				return err
+			}
+			before = l.stored(host)
+		}
+		if before == nil {
+			return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
+		}
+		err := l.o.Store.Put(ctx, host, before, nil)
+		if errors.Is(err, flawless.Conflict) {
+			if err = l.reread(ctx, host); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.forget(host, l.all[host])
+		return nil
 	}
-	if err := l.o.Put(ctx, host, nil); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.forget(host, one)
-	return nil
 }
 
 // Has reports whether a server has a limit.

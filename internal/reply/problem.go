@@ -22,10 +22,12 @@ type Problem struct {
 	Title  string        `json:"title" doc:"name of the HTTP status"`
 	Status int           `json:"status"`
 	Detail string        `json:"detail" doc:"what failed, why, and what to do"`
-	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of error: not found, invalid, conflict, refused, too large, disk full, stopping, elsewhere, fenced, damaged, diverged, denied; later versions may add others"`
+	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of error: not found, invalid, conflict, refused, too large, disk full, stopping, elsewhere, fenced, damaged, diverged, the answer was lost, denied; later versions may add others"`
 	Errors []Fault       `json:"errors,omitempty" doc:"the invalid parts of the request"`
 	// Settled is the earlier settlement of the promise.
 	Settled *engine.Settlement `json:"settled,omitempty" doc:"the value or error that the promise was settled with before"`
+
+	shard *string // see ShardHeader
 }
 
 // Error returns the detail.
@@ -69,6 +71,7 @@ var statuses = []struct {
 	{flawless.Fenced, http.StatusServiceUnavailable},
 	{flawless.Damaged, http.StatusInternalServerError},
 	{flawless.Diverged, http.StatusConflict},
+	{flawless.Lost, http.StatusBadGateway},
 	{flawless.Denied, http.StatusForbidden},
 }
 
@@ -104,7 +107,7 @@ func From(err error) error {
 		status = 499 // the client has disconnected
 	}
 	p := New(status, code, err.Error())
-	p.Errors, p.Settled = faults, settled
+	p.Errors, p.Settled, p.shard = faults, settled, shardOf(err)
 	return p
 }
 
@@ -133,6 +136,7 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 		}
 	}
 	w.Header().Set("Content-Type", kind)
+	p.SetHeaders(w.Header().Set)
 	w.WriteHeader(p.Status)
 	_ = WriteJSON(w, v)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -24,7 +26,7 @@ func (a *api) beta(mux mux) {
 		_, _ = io.WriteString(w, flawless.Version+"\n")
 	})
 	for _, r := range a.betaRoutes() {
-		mux.HandleFunc(r.pattern, a.betaHandler(r.do))
+		mux.HandleFunc(r.pattern, a.betaHandler(r))
 	}
 }
 
@@ -44,16 +46,20 @@ func (a *api) betaRoutes() []betaRoute {
 	}
 }
 
-// betaHandler returns a handler that answers with the value or the error that do returns.
-func (a *api) betaHandler(do func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
+// betaHandler returns a handler that answers with the value or the error that an operation returns.
+func (a *api) betaHandler(op betaRoute) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := do(w, r)
+		if p := forward.Of(r.Context()); p != nil {
+			p.Op = op.pattern
+		}
+		v, err := op.do(w, r)
 		status := http.StatusOK
 		if err != nil {
 			v = map[string]string{"error": strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))}
 			var p *reply.Problem
 			if errors.As(reply.From(err), &p) {
 				status = p.Status
+				p.SetHeaders(w.Header().Set)
 			}
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -80,6 +86,7 @@ func readJSON(r *http.Request, v any) error {
 // readText reads a text body.
 func readText(r *http.Request) ([]byte, error) {
 	b, err := readBody(r.Body, maxBody)
+	forward.KeepBody(r.Context(), b)
 	if err == nil {
 		err = checkText("the body of the request", b)
 	}
@@ -87,6 +94,14 @@ func readText(r *http.Request) ([]byte, error) {
 }
 
 func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
+	if forward.Of(r.Context()) != nil { // another server may need all of it
+		b, err := readBody(r.Body, engine.MaxModule+1<<20)
+		if err != nil {
+			return nil, fmt.Errorf("deploying a module: %w", err)
+		}
+		forward.KeepBody(r.Context(), b)
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, engine.MaxModule+1<<20)
 	form, err := r.MultipartReader()
 	if err != nil {
@@ -125,7 +140,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow}
+	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow, ID: forward.Made(r.Context(), "", a.engine.NewID)}
 	if in.Input != nil {
 		o.Input = json.RawMessage(*in.Input)
 	}
@@ -164,7 +179,7 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data)})
+	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data), Key: forward.Made(r.Context(), "", messageKey)})
 	return "ok", err
 }
 
@@ -178,6 +193,11 @@ func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	for try := 0; ; try++ {
 		id := a.alphaID(time.Now())
+		if p := forward.Of(r.Context()); p != nil && try == 0 {
+			if id, err = strconv.ParseInt(forward.Made(r.Context(), "", func() string { return strconv.FormatInt(id, 10) }), 10, 64); err != nil {
+				return nil, err
+			}
+		}
 		_, fresh, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input, ID: strconv.FormatInt(id, 10)})
 		if taken := err == nil && !fresh || errors.Is(err, flawless.Conflict); taken && try < 100 {
 			continue // another server on the same store has used the id

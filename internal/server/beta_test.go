@@ -39,7 +39,7 @@ func TestBetaAPI(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build(filepath.Join("..", "engine", "testdata", "beta"), rusttest.Unknown)
 	rusttest.Check(t, err)
-	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
 	good, kind := form(t, "module", bin)
 	other, otherKind := form(t, "file", bin)

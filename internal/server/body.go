@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -72,6 +73,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	b, err := readBody(c.BodyReader(), op.MaxBodyBytes-1)
+	forward.KeepBody(c.Context(), b)
 	if _, isJSON := op.RequestBody.Content["application/json"]; err == nil && isJSON {
 		err = checkText("the body of the request", b)
 	}

@@ -102,16 +102,17 @@ func newOwned(t *testing.T) *owned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.vault, err = vault.New(t.Context(), s, vault.Options{Dir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault})
+	o.vault = newVault(t, s, t.TempDir())
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault, Cluster: aNode(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, h := newAPI(t.Context(), e, slog.New(slog.DiscardHandler), http.NewServeMux())
 	var l loans
 	a.lend = l.lend
+	if os.Getenv(withFront) != "" {
+		h = frontOf(t.Context(), t, e, slog.New(slog.DiscardHandler))
+	}
 	o.handler = h
 	o.described = newDescription(t, h)
 	web := httptest.NewServer(o.described.check(l.poison(h)))

@@ -38,6 +38,7 @@ func (f *failing) Failed() error {
 // TestRequestsAfterStoreFailure get 503 with the reason, and the health reports it.
 func TestRequestsAfterStoreFailure(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	rt, err := guest.NewRuntime(t.Context(), guest.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ func TestRequestsAfterStoreFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Space: kv})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Space: kv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestRequestsAfterStoreFailure(t *testing.T) {
 		e.Kill()
 		_ = rt.Close(context.Background())
 	})
-	web := httptest.NewServer(Handler(t.Context(), e, slog.New(slog.DiscardHandler)))
+	web := httptest.NewServer(handlerFor(t.Context(), t, e, slog.New(slog.DiscardHandler)))
 	t.Cleanup(web.Close)
 	kv.failed.Store(true)
 	<-e.Broken()

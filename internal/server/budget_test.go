@@ -13,6 +13,7 @@ import (
 // are not sent yet is limited.
 func TestReadersShareMemory(t *testing.T) {
 	t.Parallel()
+	alone(t)
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
 	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a note","value":"`+strings.Repeat("1", 3<<20)+`"}`)

@@ -22,7 +22,7 @@ func TestDamagedBundleIsInvalidInput(t *testing.T) {
 	}
 	changed := bytes.Clone(file.Bytes())
 	changed[len(changed)-1] ^= 1
-	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	h := handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))
 	for _, row := range []struct {
 		name, why string
 		file      []byte

@@ -35,6 +35,7 @@ var refusals = []struct {
 	{http.StatusMisdirectedRequest, "The server does not accept requests for this host name, or another server owns what the request is for.", always},
 	{http.StatusUnprocessableEntity, "Parameters or body do not match their schema, or the engine refuses the request.", hasInput},
 	{http.StatusInternalServerError, "Stored data is damaged, or the server has a bug.", always},
+	{http.StatusBadGateway, "Another server owns what the request is for, and the connection to it broke: the request may have been carried out.", writes},
 	{http.StatusServiceUnavailable, "The server is not accepting requests. Try again later.", always},
 	{http.StatusInsufficientStorage, "The disk is full.", writes},
 }

@@ -86,7 +86,7 @@ func TestEmptyValuesAreRejected(t *testing.T) {
 // TestEmptyStoreHeaderIsRejected, because it probably comes from a variable that is not set.
 func TestEmptyStoreHeaderIsRejected(t *testing.T) {
 	t.Parallel()
-	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	h := handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/api/v1/version", nil)
 	r.Header.Set(flawless.StoreHeader, "")

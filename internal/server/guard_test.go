@@ -159,7 +159,7 @@ func listening(t *testing.T) *listen.Listener {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	l.Serve(Handler(ctx, newEngine(t), slog.New(slog.DiscardHandler)))
+	l.Serve(handlerFor(ctx, t, newEngine(t), slog.New(slog.DiscardHandler)))
 	t.Cleanup(func() { cancel(); _ = l.Close(context.Background()) })
 	return l
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -40,13 +42,16 @@ func (a *api) messages() {
 		})
 }
 
+// messageKey makes a key for a message whose client has given none.
+func messageKey() string { return "msg_" + rand.Text() }
+
 func (a *api) post(ctx context.Context, in *struct {
 	RunPath
 	Wait bool `query:"wait" doc:"wait for the reply of the run"`
 	Body Post
 },
 ) (*body[Posted], error) {
-	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: in.Body.Key, Who: in.Body.Who}
+	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: forward.Made(ctx, in.Body.Key, messageKey), Who: in.Body.Who}
 	if len(m.Body) == 0 {
 		m.Body = flawless.Bytes("null")
 	}

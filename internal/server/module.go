@@ -77,7 +77,10 @@ func (a *api) modules() {
 	a.upgrades()
 }
 
-func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse, error) {
+func (a *api) addModule(ctx context.Context, in *addModule) (*huma.StreamResponse, error) {
+	if err := a.needShard(ctx); err != nil {
+		return nil, reply.From(err)
+	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		if !strings.Contains(in.Accept, "text/event-stream") {
 			m, added, err := a.engine.AddModule(c.Context(), in.Name, in.Bytes, nil)
@@ -104,6 +107,7 @@ func (a *api) write(c huma.Context, v any, created bool, err error) {
 	}
 	if p := new(reply.Problem); errors.As(reply.From(err), &p) {
 		status, kind, v = p.Status, p.ContentType(""), p
+		p.SetHeaders(c.SetHeader)
 	}
 	c.SetHeader("Content-Type", kind)
 	c.SetStatus(status)

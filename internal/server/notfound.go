@@ -69,7 +69,7 @@ var collections = []struct{ words, at string }{
 	{"limit limits", "/api/v1/limits"},
 	{"state states", "/api/v1/states"},
 	{"event events", "/api/v1/events"},
-	{"health healthz ready readyz live livez status", "/api/v1/health"},
+	{"health healthz ready live status", "/api/v1/health"},
 	{"metric", "/metrics"},
 	{"openapi swagger docs doc", "/openapi.json"},
 }

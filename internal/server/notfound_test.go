@@ -14,7 +14,7 @@ import (
 // TestUnknownPathsAreProblems that say what to do, for every path and method.
 func TestUnknownPathsAreProblems(t *testing.T) {
 	t.Parallel()
-	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	h := handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))
 	for _, row := range []struct {
 		method, path string
 		status       int
@@ -59,7 +59,7 @@ func TestUnknownPathsAreProblems(t *testing.T) {
 // TestRootDescribesServer as JSON and as HTML, without a token.
 func TestRootDescribesServer(t *testing.T) {
 	t.Parallel()
-	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	h := Require(theToken, handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler)))
 	for accept, kind := range map[string]string{"": "application/json", "*/*": "application/json", "text/html,application/xhtml+xml;q=0.9": "text/html; charset=utf-8"} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept", accept)

@@ -42,7 +42,7 @@ func TestListsArePaged(t *testing.T) {
 func TestClientReadsAllPages(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	h := Handler(t.Context(), e, slog.New(slog.DiscardHandler))
+	h := handlerFor(t.Context(), t, e, slog.New(slog.DiscardHandler))
 	var asked atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)

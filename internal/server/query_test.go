@@ -13,7 +13,7 @@ import (
 // TestInvalidParametersAreRejected, not ignored: misspelt, repeated and empty ones.
 func TestInvalidParametersAreRejected(t *testing.T) {
 	t.Parallel()
-	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	h := handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))
 	for _, row := range []struct {
 		method, path, at string
 		status           int

@@ -15,7 +15,6 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
-	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // TestRejectedSecretIsNotQuoted in the answer or in the log of the server, whatever is wrong with the request.
@@ -30,16 +29,13 @@ func TestRejectedSecretIsNotQuoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := vault.New(t.Context(), s, vault.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := newVault(t, s, t.TempDir())
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: v, Log: logger})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: v, Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(Handler(t.Context(), e, logger))
+	web := httptest.NewServer(handlerFor(t.Context(), t, e, logger))
 	for name, row := range map[string]struct {
 		path, body string
 		status     int

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/peer"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
@@ -30,6 +32,9 @@ type api struct {
 	ctx    context.Context // ends when the server stops, and streams with it
 	lend   func([]byte) io.Reader
 	budget *budget
+
+	inner http.Handler // all operations
+	peer  *peer.Peer   // nil if there are no other servers
 
 	lastAlpha atomic.Int64 // last id generated for a run of the alpha's API
 }
@@ -66,7 +71,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	}
 	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: newBudget()}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.checkContentType, a.checkQuery, a.takeBody)
+	a.huma.UseMiddleware(a.follow, a.checkContentType, a.checkQuery, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -78,6 +83,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.secrets()
 	a.limits()
 	a.history()
+	a.nodes()
 	a.hosts()
 	a.settings()
 	a.schedules()
@@ -87,7 +93,10 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.beta(mux)
 	mux.HandleFunc("GET /{$}", welcome)
 	mux.Handle("GET /metrics", metricsHandler(e, log))
-	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, validURL(orNotFound(mux)))))
+	mux.HandleFunc("GET /livez", live)
+	mux.HandleFunc("GET /readyz", ready(e))
+	a.inner = validURL(orNotFound(mux))
+	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, a.inner)))
 }
 
 // operation returns the description of an operation under /api/v1.
@@ -129,12 +138,20 @@ func forStore(id string, next http.Handler) http.Handler {
 	})
 }
 
-// whileHealthy answers all requests except health and metrics with 503 once the store has failed: what can still be
-// read may differ from what a restart finds.
+// aboutServer has the paths of what is answered whatever happens to the store.
+var aboutServer = []string{"/", "/api/v1/health", "/api/v1/version", "/metrics", "/livez", "/readyz"}
+
+// whileHealthy answers with 503, at once, all requests that need the store while it does not answer. Once the store has
+// failed, it answers all requests except health and metrics so: what can still be read may differ from what a restart finds.
 func whileHealthy(e *engine.Engine, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := e.Gone()
-		if err == nil || r.URL.Path == "/api/v1/health" || r.URL.Path == "/metrics" {
+		if err != nil && (r.URL.Path == "/api/v1/health" || r.URL.Path == "/metrics") {
+			err = nil
+		} else if err == nil && !slices.Contains(aboutServer, r.URL.Path) {
+			err = e.Away()
+		}
+		if err == nil {
 			next.ServeHTTP(w, r)
 			return
 		}

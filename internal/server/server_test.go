@@ -50,7 +50,7 @@ func newEngine(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{})})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			l.Serve(Handler(ctx, newEngine(t), slog.New(slog.DiscardHandler)))
+			l.Serve(handlerFor(ctx, t, newEngine(t), slog.New(slog.DiscardHandler)))
 			t.Cleanup(func() { cancel(); _ = l.Close(context.Background()) })
 			_, port, _ := strings.Cut(l.TCP(), ":")
 			var tcp int
@@ -159,7 +159,7 @@ func life(t *testing.T, c *client.Client, bin []byte) {
 
 func TestDescriptionIsServed(t *testing.T) {
 	t.Parallel()
-	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
 	resp, err := http.Get(s.URL + "/openapi.json")
 	if err != nil {
@@ -195,7 +195,7 @@ func TestPortInUseIsReported(t *testing.T) {
 
 func TestInvalidJSONIsReported(t *testing.T) {
 	t.Parallel()
-	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
 	for _, row := range []struct {
 		body   string

@@ -11,7 +11,7 @@ import (
 
 // open lists the operations that require no token: what the server is, its health, and promises, which have tokens
 // of their own.
-var open = []string{"GET /{$}", "GET /api/v1/health", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
+var open = []string{"GET /{$}", "GET /api/v1/health", "GET /livez", "GET /readyz", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
 
 // Require returns a handler that passes on to next only requests with the token (RFC 6750, Authorization: Bearer
 // TOKEN) and those for open operations. If token is empty, it returns next. It does not read the body of a request

@@ -22,7 +22,7 @@ const theToken = "0123456789abcdef"
 // TestTokenIsRequiredEverywhere calls all operations that the server describes, and other paths.
 func TestTokenIsRequiredEverywhere(t *testing.T) {
 	t.Parallel()
-	api := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	api := handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))
 	ask := func(h http.Handler, method, path, auth string) *httptest.ResponseRecorder {
 		ctx, gone := context.WithCancel(t.Context())
 		gone() // so that streams end
@@ -44,11 +44,11 @@ func TestTokenIsRequiredEverywhere(t *testing.T) {
 	doc.Paths["/api/workflow/send-msg/{id}"] = map[string]json.RawMessage{"post": nil}
 	doc.Paths["/api/module/deploy"] = map[string]json.RawMessage{"post": nil}
 	doc.Paths["/workflow/start/{module}/{workflow}"] = map[string]json.RawMessage{"post": nil}
-	for _, path := range []string{"/workflow/{id}", "/version", "/metrics", "/openapi.json", "/nothing", "/api/v1/promises/a%2Fb/other"} {
+	for _, path := range []string{"/workflow/{id}", "/version", "/metrics", "/openapi.json", "/livez", "/readyz", "/nothing", "/api/v1/promises/a%2Fb/other"} {
 		doc.Paths[path] = map[string]json.RawMessage{"get": nil}
 	}
 	asks := Require(theToken, api)
-	free := map[string]bool{"get /api/v1/health": true, "post /api/v1/promises/{token}": true, "post /api/v1/promises/{token}/reject": true}
+	free := map[string]bool{"get /api/v1/health": true, "get /livez": true, "get /readyz": true, "post /api/v1/promises/{token}": true, "post /api/v1/promises/{token}/reject": true}
 	for pattern, methods := range doc.Paths {
 		path := regexp.MustCompile(`{n}`).ReplaceAllString(pattern, "1")
 		path = regexp.MustCompile(`{\w+}`).ReplaceAllString(path, "x")
@@ -72,7 +72,7 @@ func TestTokenIsRequiredEverywhere(t *testing.T) {
 // TestMissingTokenIsExplained in the form of each API.
 func TestMissingTokenIsExplained(t *testing.T) {
 	t.Parallel()
-	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	h := Require(theToken, handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler)))
 	for _, row := range []struct{ method, path, kind, want string }{
 		{"GET", "/api/v1/runs", "application/problem+json", `^{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this server requires.*FLAWLESS_TOKEN.*","code":"denied"}\n$`},
 		{"POST", "/api/module/deploy", "application/json", `^{"error":"this server requires.*FLAWLESS_TOKEN.*"}\n$`},
@@ -107,7 +107,7 @@ func TestClientSendsToken(t *testing.T) {
 	if !l.Local() {
 		t.Error("it is not local")
 	}
-	l.Serve(Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))))
+	l.Serve(Require(theToken, handlerFor(t.Context(), t, newEngine(t), slog.New(slog.DiscardHandler))))
 	t.Cleanup(func() { _ = l.Close(context.Background()) })
 	for _, row := range []struct {
 		name, token, protocol string

@@ -58,6 +58,11 @@ func (d *Detector) Check(run string) {
 			return
 		}
 	}
+	d.breakAll(run)
+}
+
+// breakAll breaks the cycles that a run is stuck in.
+func (d *Detector) breakAll(run string) {
 	d.judging.Lock()
 	defer d.judging.Unlock()
 	for {
@@ -117,7 +122,8 @@ func circle(stuck map[string]Resting) (path []Edge) {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(waits(a), waits(b)), cmp.Compare(a.N, b.N))
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(waits(a), waits(b)), cmp.Compare(a.N, b.N),
+			cmp.Compare(a.From, b.From), cmp.Compare(a.Call, b.Call)) // servers count their waits by themselves, and all must choose the same one
 	}
 	for _, r := range stuck {
 		for _, x := range r.Edges {

@@ -16,7 +16,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Run is a run that uses shared states. It stays in memory from Retain to Release.
+// Run is a run that uses shared states. It stays in memory from Retain to Release. It may stand for a run that another
+// server has: then Answer and Redo are for whoever asks on its behalf, and Waits is true while somebody does.
 type Run interface {
 	ID() string
 	// Answer answers an open call. It returns false if the call has an answer or the run no longer accepts any.
@@ -80,6 +81,17 @@ type wish struct {
 	at   int64 // time of the turn that asked
 }
 
+// before reports whether a wish comes before one that was queued earlier. Those of one turn are in the order of its calls,
+// in whichever order they arrive.
+func (w wish) before(o wish) bool {
+	return w.at < o.at || w.at == o.at && w.run.ID() == o.run.ID() && w.call < o.call
+}
+
+// queued returns the position of a call in the queue, or -1. The caller holds mu.
+func (c *cell) queued(run string, call int) int {
+	return slices.IndexFunc(c.queue, func(w wish) bool { return w.call == call && w.run.ID() == run })
+}
+
 // use returns a locked cell with the state as stored. Call done to release it.
 func (l *Locks) use(name string) (*cell, error) {
 	l.mu.Lock()
@@ -138,6 +150,9 @@ func (l *Locks) Perform(r Run, call flawless.Call, at int64) error {
 			r.Answer(call.N, effect.ErrorAnswer(call.N, "ended", "the run that waited has ended"))
 			return nil
 		}
+		if !r.Waits(call.N) { // it has stopped waiting, and would never unlock the state
+			return nil
+		}
 		return l.lock(wish{r, call.N, at}, c, mine)
 	case effect.StatePut, effect.StateUnlock:
 		if h.Op == effect.StatePut && (c.st.Holder == nil || *c.st.Holder != mine) {
@@ -148,6 +163,9 @@ func (l *Locks) Perform(r Run, call flawless.Call, at int64) error {
 			if foreign {
 				return l.putUnheld(r, call, c, told)
 			}
+		}
+		if h.Op == effect.StateUnlock && (c.st.Holder == nil || *c.st.Holder != mine) && c.queued(mine.Run, mine.Call) < 0 {
+			r.Answer(mine.Call, withdrawn(mine.Call)) // the lock may be on its way here, and must not come after
 		}
 		err := l.unlock(c, mine, func(st *store.State) {
 			if h.Op == effect.StatePut {
@@ -178,13 +196,18 @@ func (l *Locks) lock(w wish, c *cell, mine flawless.Claim) error {
 			return err
 		}
 	default:
-		if slices.ContainsFunc(c.queue, func(o wish) bool { return o.run == w.run && o.call == w.call }) {
+		w.run.Retain()
+		if i := c.queued(w.run.ID(), w.call); i >= 0 { // the run may have moved from one server to another
+			c.queue[i].run.Release()
+			c.queue[i].run = w.run
 			return nil
 		}
 		l.o.Graph.Wait(w.run.ID(), w.call, Target{State: c.name})
-		w.run.Retain()
-		c.queue = append(c.queue, w)
-		slices.SortStableFunc(c.queue, func(a, b wish) int { return cmp.Compare(a.at, b.at) })
+		i := slices.IndexFunc(c.queue, w.before)
+		if i < 0 {
+			i = len(c.queue)
+		}
+		c.queue = slices.Insert(c.queue, i, w)
 		return nil
 	}
 	w.run.Answer(w.call, effect.ValueAnswer(c.st.Value))
@@ -211,10 +234,10 @@ func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error
 
 // unlock ends a hold or removes a wish. It ignores a hold that has ended.
 func (l *Locks) unlock(c *cell, mine flawless.Claim, change func(*store.State)) error {
-	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run.ID() == mine.Run && w.call == mine.Call }); i >= 0 {
+	if i := c.queued(mine.Run, mine.Call); i >= 0 {
 		w := c.queue[i]
 		c.queue = slices.Delete(c.queue, i, i+1)
-		w.run.Answer(w.call, effect.ErrorAnswer(w.call, "withdrawn", "the run has stopped waiting for the state"))
+		w.run.Answer(w.call, withdrawn(w.call))
 		l.leave(w)
 		return nil
 	}
@@ -224,6 +247,11 @@ func (l *Locks) unlock(c *cell, mine flawless.Claim, change func(*store.State)) 
 	next := store.State{Value: c.st.Value}
 	change(&next)
 	return l.pass(c, next)
+}
+
+// withdrawn is the answer to a lock call whose run has stopped waiting.
+func withdrawn(call int) flawless.Answer {
+	return effect.ErrorAnswer(call, "withdrawn", "the run has stopped waiting for the state")
 }
 
 // pass gives a state to the first queued call that still waits, or to nobody.
@@ -276,7 +304,7 @@ func (l *Locks) Withdraw(state string, run Run, call int, answer func() bool) bo
 	}
 	defer l.done(c)
 	told := answer()
-	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run == run && w.call == call }); i >= 0 {
+	if i := c.queued(run.ID(), call); i >= 0 {
 		w := c.queue[i]
 		c.queue = slices.Delete(c.queue, i, i+1)
 		l.leave(w)
@@ -284,40 +312,91 @@ func (l *Locks) Withdraw(state string, run Run, call int, answer func() bool) bo
 	return told
 }
 
-// Release ends all holds and wishes of an ended run. If a hold cannot be released now, the next call that wants the
-// state finds that the holder is gone.
-func (l *Locks) Release(run string) {
+// Release ends all holds and wishes of an ended run, and returns those of its states that other servers own. If a hold
+// cannot be released now, the next call that wants the state finds that the holder is gone.
+func (l *Locks) Release(run string) (elsewhere []string) {
 	for _, name := range l.o.Graph.StatesOf(run) {
-		c, err := l.use(name)
-		if err != nil {
-			continue
+		switch err := l.ReleaseState(name, run); {
+		case errors.Is(err, flawless.Elsewhere):
+			elsewhere = append(elsewhere, name)
+		case err != nil && l.o.Context().Err() == nil:
+			l.o.Log.Warn("releasing a state held by a run failed", "state", name, "run", run, "error", err)
 		}
+	}
+	l.o.Graph.endAway(run)
+	return elsewhere
+}
+
+// ReleaseState ends the holds and wishes that an ended run has of a state. It returns flawless.Elsewhere if another server
+// owns the state.
+func (l *Locks) ReleaseState(name, run string) error {
+	return l.drop(name, func(w wish) bool { return w.run.ID() == run }, func(holder flawless.Claim) bool { return holder.Run == run })
+}
+
+// EndHold ends the hold or the wish of a call that does not need it any more, if it still has it. It returns
+// flawless.Elsewhere if another server owns the state.
+func (l *Locks) EndHold(name string, of flawless.Claim) error {
+	return l.drop(name, func(w wish) bool { return w.run.ID() == of.Run && w.call == of.Call }, func(holder flawless.Claim) bool { return holder == of })
+}
+
+// drop removes wishes from the queue of a state, and ends a hold.
+func (l *Locks) drop(name string, wishes func(w wish) bool, hold func(holder flawless.Claim) bool) error {
+	c, err := l.use(name)
+	if err != nil {
+		return err
+	}
+	defer l.done(c)
+	c.queue = slices.DeleteFunc(c.queue, func(w wish) bool {
+		leaves := wishes(w)
+		if leaves {
+			l.leave(w)
+		}
+		return leaves
+	})
+	if c.st.Holder == nil || !hold(*c.st.Holder) {
+		return nil
+	}
+	return l.pass(c, store.State{Value: c.st.Value})
+}
+
+// Contested returns the holders of the states that others wait for. It removes the wishes of runs that have stopped
+// waiting.
+func (l *Locks) Contested() map[string]flawless.Claim {
+	out := map[string]flawless.Claim{}
+	for _, c := range l.all() {
+		c.mu.Lock()
 		c.queue = slices.DeleteFunc(c.queue, func(w wish) bool {
-			if w.run.ID() == run {
+			over := !w.run.Waits(w.call)
+			if over {
 				l.leave(w)
 			}
-			return w.run.ID() == run
+			return over
 		})
-		if c.st.Holder != nil && c.st.Holder.Run == run {
-			if err := l.pass(c, store.State{Value: c.st.Value}); err != nil && l.o.Context().Err() == nil {
-				l.o.Log.Warn("releasing a state held by a run failed", "state", name, "run", run, "error", err)
-			}
+		if c.known && c.st.Holder != nil && len(c.queue) > 0 {
+			out[c.name] = *c.st.Holder
 		}
 		l.done(c)
 	}
+	return out
 }
 
-// Abandon removes the wishes of runs that another server continues, and forgets the states that it owns. The calls of other
-// runs that wait for these are performed again. When it returns, nothing is written for these states.
-func (l *Locks) Abandon(gone, elsewhere func(name string) bool) {
+// all returns the states in memory. Call done for each, with its lock held.
+func (l *Locks) all() []*cell {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	all := make([]*cell, 0, len(l.cells))
 	for _, c := range l.cells {
 		c.refs++
 		all = append(all, c)
 	}
-	l.mu.Unlock()
-	for _, c := range all {
+	return all
+}
+
+// Abandon removes the wishes of runs that another server continues, and forgets the states that it owns. The calls of other
+// runs that wait for these are performed again. When it returns, nothing is written for these states.
+func (l *Locks) Abandon(gone, elsewhere func(name string) bool) {
+	l.o.Graph.forgetAway(gone)
+	for _, c := range l.all() {
 		c.mu.Lock()
 		c.queue = slices.DeleteFunc(c.queue, func(w wish) bool {
 			if gone(w.run.ID()) {
@@ -339,23 +418,30 @@ func (l *Locks) Abandon(gone, elsewhere func(name string) bool) {
 	}
 }
 
-// State returns a state with its holder and queue, or flawless.NotFound.
-func (l *Locks) State(ctx context.Context, name string) (flawless.State, error) {
+// Queue returns the calls that wait for a state, as far as this server knows them: those of a state that another server owns
+// are not here.
+func (l *Locks) Queue(name string) (calls []flawless.Claim) {
 	l.mu.Lock()
 	c := l.cells[name]
 	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.queue {
+		calls = append(calls, flawless.Claim{Run: w.run.ID(), Call: w.call})
+	}
+	return calls
+}
+
+// State returns a state with its holder and queue, or flawless.NotFound.
+func (l *Locks) State(ctx context.Context, name string) (flawless.State, error) {
 	st, err := l.o.State(ctx, name)
 	if err != nil {
 		return flawless.State{}, err
 	}
-	out := flawless.State{Name: name, Value: st.Value, Holder: st.Holder}
-	if c != nil {
-		c.mu.Lock()
-		for _, w := range c.queue {
-			out.Queue = append(out.Queue, flawless.Claim{Run: w.run.ID(), Call: w.call})
-		}
-		c.mu.Unlock()
-	}
+	out := flawless.State{Name: name, Value: st.Value, Holder: st.Holder, Queue: l.Queue(name)}
 	if out.Value == nil && out.Holder == nil && out.Queue == nil {
 		return out, fmt.Errorf("there is no state %q: %w", name, flawless.NotFound)
 	}

@@ -55,7 +55,9 @@ func (d *draft) keep(k key.Key) key.Key {
 
 func (d *draft) absent(k key.Key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }
 func (d *draft) delete(k key.Key) { d.batch.Delete = append(d.batch.Delete, d.keep(k)) }
-func (d *draft) put(k key.Key)    { d.batch.Set = append(d.batch.Set, Item{d.keep(k), []byte{}}) }
+func (d *draft) put(k key.Key) {
+	d.batch.Set = append(d.batch.Set, Item{Key: d.keep(k), Value: []byte{}})
+}
 func (d *draft) since(n int) []byte {
 	b := d.text.Bytes()
 	return b[n:len(b):len(b)]
@@ -67,7 +69,7 @@ func (d *draft) expect(c codec.Codec, k key.Key, v any) error {
 	if err := c.Encode(&d.text, v); err != nil {
 		return err
 	}
-	d.batch.Expect = append(d.batch.Expect, Item{d.keep(k), d.since(n)})
+	d.batch.Expect = append(d.batch.Expect, Item{Key: d.keep(k), Value: d.since(n)})
 	return nil
 }
 
@@ -77,7 +79,7 @@ func (d *draft) set(c codec.Codec, k key.Key, v any) error {
 	if err := c.Encode(&d.text, v); err != nil {
 		return err
 	}
-	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
+	d.batch.Set = append(d.batch.Set, Item{Key: d.keep(k), Value: d.since(n)})
 	return nil
 }
 
@@ -87,7 +89,7 @@ func (d *draft) setRaw(c codec.Codec, k key.Key, payload []byte) error {
 	if err := c.AppendRaw(&d.text, payload); err != nil {
 		return err
 	}
-	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
+	d.batch.Set = append(d.batch.Set, Item{Key: d.keep(k), Value: d.since(n)})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // every returns all values of a family in the order of their keys. what is their name in errors.
@@ -15,7 +16,7 @@ func every[T any](ctx context.Context, s *Store, f key.Family, what string) ([]T
 
 // owned returns the values of a family in some shards, in the order of their names.
 func owned[T any](ctx context.Context, s *Store, f key.Family, shards []Shard, what string) ([]T, error) {
-	return decoded[T](s, s.mergedShards(ctx, f, shards, nil, nil), what)
+	return decoded[T](s, kv.Merged(ctx, s.kv, f, shards, nil, nil), what)
 }
 
 func decoded[T any](s *Store, items iter.Seq2[Item, error], what string) ([]T, error) {

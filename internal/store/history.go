@@ -37,7 +37,7 @@ func (s *Store) PutHistory(ctx context.Context, l *Lease, before, after flawless
 		return fmt.Errorf("writing the history of the store: it has changed meanwhile: %w", flawless.Conflict)
 	}
 	err = s.underAny(ctx, l, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{d.keep(key.History.Key()), stored})
+		d.batch.Expect = append(d.batch.Expect, Item{Key: d.keep(key.History.Key()), Value: stored})
 		return d.set(s.codec, key.History.Key(), &after)
 	})
 	if err != nil {
@@ -62,8 +62,8 @@ func (s *Store) SettleLoss(ctx context.Context, l Loss) error {
 	return nil
 }
 
-// Changes returns how often the database has moved to another server, see [Changer].
-func (s *Store) Changes() uint64 {
+// Moves returns how often the database has moved to another server, see [Changer].
+func (s *Store) Moves() uint64 {
 	if c, ok := s.kv.KV.(Changer); ok {
 		return c.Changes()
 	}

@@ -18,7 +18,10 @@ func (s *Store) Hosts(ctx context.Context) ([]flawless.Host, error) {
 // stored. A crash in the middle leaves the old or the new settings.
 func (s *Store) PutHost(ctx context.Context, l *Lease, host string, before, after *flawless.Host) error {
 	err := s.underAny(ctx, l, func(d *draft) error {
-		return change(s.codec, d, key.Host.Key().Text(host), before, after)
+		if err := change(s.codec, d, key.Host.Key().Text(host), before, after); err != nil {
+			return err
+		}
+		return d.changed(s.codec, ChangedHosts)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the settings of host %s: %w", host, err)

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // index updates the lists that a run is in. It writes only rows that change.
@@ -91,7 +92,7 @@ func sameCreated(a, b *Head) bool {
 // that becomes active or stops being so meanwhile may be among them. It stops after an error.
 func (s *Store) Active(ctx context.Context, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for item, err := range s.perShard(ctx, key.Active, shards) {
+		for item, err := range kv.Shards(ctx, s.kv, key.Active, shards) {
 			var id string
 			if err == nil {
 				p := key.SplitOwned(item.Key)

@@ -1,117 +1,28 @@
 package store
 
 import (
-	"context"
-	"fmt"
-	"iter"
-	"time"
-
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
-// KV is what the store needs of a database: an ordered map of bytes to bytes.
-//
-// All methods may be called concurrently. After an error other than [flawless.NotFound], [flawless.Fenced] and
-// [flawless.Full], it is unknown whether the operation took effect, and the caller must read to find out.
-type KV interface {
-	// Get returns the value of a key, or flawless.NotFound. The caller owns the value. It is on stable storage: a
-	// write whose Apply has not returned is not visible while a crash could still undo it.
-	Get(ctx context.Context, key []byte) ([]byte, error)
+// What the store needs of a database, see package kv.
+type (
+	KV    = kv.KV
+	Item  = kv.Item
+	Range = kv.Range
+	Batch = kv.Batch
 
-	// Scan yields the items of a range in the order of their keys, as they are on stable storage. A scan of at most
-	// [SnapshotItems] items and [SnapshotBytes] bytes of values is from one consistent snapshot. A longer one may be
-	// read in pages with a snapshot each: an item that does not change meanwhile is yielded once; of a batch that is
-	// applied meanwhile, a part may be visible. The slices of an item are valid until the next item is yielded. It
-	// stops after an error.
-	Scan(ctx context.Context, r Range) iter.Seq2[Item, error]
-
-	// Apply applies a batch atomically. If it returns nil, the batch is on stable storage. If an expectation does
-	// not hold, it returns flawless.Fenced; if there is no space, flawless.Full; both change nothing. Batches that a
-	// goroutine applies one after another become durable in that order. The slices of the batch must not change
-	// until Apply returns. A crash leaves all of the batch or nothing.
-	Apply(ctx context.Context, b *Batch) error
-
-	// Close waits for running operations and closes the database. No method may be called afterwards.
-	Close() error
-}
-
-// Numbered is a [KV] that may lose writes although it has acknowledged them: those after some position in each of its lanes,
-// when another server becomes the primary or a backup is restored. See [Loss].
-type Numbered interface {
-	// ApplyAt is Apply that returns the position of the batch.
-	ApplyAt(ctx context.Context, b *Batch) (Position, error)
-	// Losses returns what was found to be lost and not settled yet.
-	Losses(ctx context.Context) ([]Loss, error)
-	// Settle forgets a loss, once nothing can happen twice because of it. After a crash in the middle it may still be there.
-	Settle(ctx context.Context, l Loss) error
-}
-
-// Changer is a [KV] that may move from one database server to another.
-type Changer interface {
-	// Changes returns how often it has. It never blocks.
-	Changes() uint64
-}
-
-// Position is the place of a write in the history of a database. The zero value is unknown, or of a database that loses
-// nothing.
-type Position struct {
-	Lane int
-	N    int64 // 1, 2, 3 within the lane
-}
-
-// Loss says that a database has lost writes that it had acknowledged.
-type Loss struct {
-	Node  string    `json:"node,omitempty"` // whose writes they were, as the database names it; "" if that is not known
-	Found time.Time `json:"found"`
-	Why   string    `json:"why"` // how it was found, for people
-	// Left has the last write of the node that the database still has, by lane. Nil if it is not known.
-	Left []int64 `json:"left,omitempty"`
-	// Older says that writes from before the first one of the node may be lost, too.
-	Older bool `json:"older,omitempty"`
-
-	// Own says that the node is this one, so that it knows what it has done since.
-	Own bool `json:"-"`
-}
+	Numbered = kv.Numbered
+	Changer  = kv.Changer
+	Position = kv.Position
+	Loss     = kv.Loss
+)
 
 // What a scan is sure to yield from one snapshot.
 const (
-	SnapshotItems = 500
-	SnapshotBytes = 1 << 20
+	SnapshotItems = kv.SnapshotItems
+	SnapshotBytes = kv.SnapshotBytes
 )
-
-// Item is a key and its value.
-type Item struct{ Key, Value []byte }
-
-// Range selects the keys From (inclusive) to To (exclusive; nil is the end), at most Limit unless that is zero.
-type Range struct {
-	From, To []byte
-	Reverse  bool // descending order
-	Limit    int
-}
 
 // withPrefix returns the range of all keys with the prefix k.
 func withPrefix(k key.Key) Range { return Range{From: k, To: k.End()} }
-
-// Batch is a set of changes that depend on expectations. Keys have at least one byte. A batch sets or deletes a key at
-// most once. The zero value is an empty batch.
-type Batch struct {
-	Expect []Item   // each key must have exactly this value; nil means that it must not exist
-	Set    []Item   // set these
-	Delete [][]byte // delete these if they exist
-}
-
-// Check returns [flawless.Invalid] if the batch has an empty key, which databases need not support.
-func (b *Batch) Check() error {
-	for _, item := range b.Set {
-		if len(item.Key) == 0 {
-			return fmt.Errorf("a batch sets the empty key: %w", flawless.Invalid)
-		}
-	}
-	for _, k := range b.Delete {
-		if len(k) == 0 {
-			return fmt.Errorf("a batch deletes the empty key: %w", flawless.Invalid)
-		}
-	}
-	return nil
-}

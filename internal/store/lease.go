@@ -20,7 +20,7 @@ import (
 // All methods may be called concurrently.
 type Lease struct {
 	owner  string
-	valid  func() bool                          // nil is always
+	term   Term                                 // nil is always valid
 	rows   [Shards + 1]atomic.Pointer[leaseRow] // nil for a shard that it does not own
 	onLost atomic.Pointer[func(Shard)]
 }
@@ -38,9 +38,18 @@ type leaseValue struct {
 	Epoch uint64 `cbor:"2,keyasint"`
 }
 
-// NewLease returns a lease of no shards. See [Store.Extend]. valid reports whether its owner may still act: once it returns
-// false, the lease has no shards, whatever the store says. nil is always; it is called for every write.
-func NewLease(owner string, valid func() bool) *Lease { return &Lease{owner: owner, valid: valid} }
+// Term says until when the owner of a lease may act.
+type Term interface {
+	// Valid reports whether the owner may act now. It is called for every write.
+	Valid() bool
+	// Await waits until the owner may act again. It returns nil then, or an error when ctx ends, or when the owner may
+	// never act again because another one may have taken over.
+	Await(ctx context.Context) error
+}
+
+// NewLease returns a lease of no shards. See [Store.Extend]. While term is not valid, the lease owns nothing, and writes
+// under it wait; when it is over for good, the lease loses all shards. nil is always valid.
+func NewLease(owner string, term Term) *Lease { return &Lease{owner: owner, term: term} }
 
 // Owner returns the name of the owner.
 func (l *Lease) Owner() string { return l.owner }
@@ -65,14 +74,38 @@ func (l *Lease) LastEpoch() (last uint64) {
 	return last
 }
 
-// Owned returns the shards that the lease has, in order, without [ShardOfCaps].
+// Owned returns the shards that the lease has, in order, without [ShardOfCaps], also while its owner may not act.
 func (l *Lease) Owned() (owned []Shard) {
 	for sh := range Shard(Shards) {
-		if l.Owns(sh) {
+		if l.Has(sh) {
 			owned = append(owned, sh)
 		}
 	}
 	return owned
+}
+
+// Has reports whether the lease has a shard, also while its owner may not act.
+func (l *Lease) Has(sh Shard) bool { return int(sh) < len(l.rows) && l.rows[sh].Load() != nil }
+
+// Await waits while the owner may not act, and reports whether the lease owns a shard then. It returns false when ctx ends.
+func (l *Lease) Await(ctx context.Context, sh Shard) bool {
+	row, err := l.await(ctx, sh)
+	return err == nil && row != nil
+}
+
+// await returns the row of a shard, nil if the lease does not have it, or the error of ctx if that ends while the owner
+// may not act. If the owner may never act again, all shards are lost.
+func (l *Lease) await(ctx context.Context, sh Shard) (*leaseRow, error) {
+	for l.Has(sh) && l.term != nil && !l.term.Valid() {
+		if err := l.term.Await(ctx); err != nil && ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
+			for i := range l.rows {
+				l.lose(Shard(i), l.rows[i].Load())
+			}
+		}
+	}
+	return l.row(sh), nil
 }
 
 // OnLost sets a function that is called when a write finds that another owner has claimed a shard: once for each such
@@ -88,20 +121,10 @@ func (l *Lease) Drop(shards ...Shard) {
 }
 
 func (l *Lease) row(sh Shard) *leaseRow {
-	if int(sh) >= len(l.rows) || l.valid != nil && !l.valid() {
+	if int(sh) >= len(l.rows) || l.term != nil && !l.term.Valid() {
 		return nil
 	}
 	return l.rows[sh].Load()
-}
-
-// Lapse loses all shards if the owner may not act any more, as the next write would find out.
-func (l *Lease) Lapse() {
-	if l.valid == nil || l.valid() {
-		return
-	}
-	for i := range l.rows {
-		l.lose(Shard(i), l.rows[i].Load())
-	}
 }
 
 // lose notes that the row of a shard is no longer in the store, unless the lease has another one by now.
@@ -195,9 +218,9 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			}
 			values[row.epoch] = b.Bytes()
 		}
-		row.item = Item{key.OfLease(sh), values[row.epoch]}
-		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
-		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
+		row.item = Item{Key: key.OfLease(sh), Value: values[row.epoch]}
+		d.batch.Expect = append(d.batch.Expect, Item{Key: row.item.Key, Value: old.item.Value})
+		d.batch.Set = append(d.batch.Set, Item{Key: bytes.Clone(row.item.Key), Value: bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
 	}
 	if err := more(d); err != nil {
@@ -281,9 +304,11 @@ func (s *Store) under(ctx context.Context, l *Lease, sh Shard, build func(d *dra
 
 // underAt is under that returns the position of the batch.
 func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) (at Position, err error) {
-	row := l.row(sh)
+	row, err := l.await(ctx, sh)
+	if err != nil {
+		return at, fmt.Errorf("%s may not write now: %w", l.owner, err)
+	}
 	if row == nil {
-		l.Lapse()
 		return at, fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()
@@ -304,7 +329,8 @@ func (s *Store) underAny(ctx context.Context, l *Lease, build func(d *draft) err
 	for {
 		sh, ok := l.any()
 		if !ok {
-			return fmt.Errorf("%s does not own any shard: %w", l.owner, flawless.Fenced)
+			// Another server that owns some can do it, such as the one that has this shard.
+			return fmt.Errorf("%s does not own any shard: %w: %w", l.owner, flawless.Fenced, &ElsewhereError{ShardOfCaps})
 		}
 		err := s.under(ctx, l, sh, build)
 		if !errors.Is(err, flawless.Fenced) {

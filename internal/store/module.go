@@ -33,6 +33,10 @@ func (s *Store) AddModule(ctx context.Context, l *Lease, m flawless.Module, bin 
 }
 
 func (s *Store) addModule(ctx context.Context, l *Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+	c, err := s.catalog(ctx)
+	if err != nil {
+		return flawless.Module{}, false, err
+	}
 	newest, err := s.versions(ctx, m.Name, 1)
 	if err != nil {
 		return flawless.Module{}, false, err
@@ -49,6 +53,9 @@ func (s *Store) addModule(ctx context.Context, l *Lease, m flawless.Module, bin 
 	}
 	err = s.underAny(ctx, l, func(d *draft) error {
 		if err := change(s.codec, d, key.Version.Key().Text(m.Name).Number(uint64(m.Version)), nil, &m); err != nil {
+			return err
+		}
+		if err := c.change(s, d, nil); err != nil {
 			return err
 		}
 		return d.setBinary(s.codec, m.Digest, bin)
@@ -177,28 +184,50 @@ func (s *Store) KeepBinary(ctx context.Context, l *Lease, digest string, bin []b
 	return nil
 }
 
-// RemoveModule removes a version of a module, and its bytes unless another version of a module has the same ones. It
-// returns [flawless.NotFound] if there is no such version, [flawless.Conflict] if it is removed concurrently, and [flawless.Fenced] if l owns no shard. A crash
-// in the middle leaves the version with its bytes, or neither.
-func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version int) error {
-	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
+// RemoveModule removes a version of a module, and its bytes unless another version of a module has the same ones. mark
+// reserves them, see [Store.Reserve]; it is nil if no other server uses the database. It returns [flawless.NotFound] if there is no such version, [flawless.Conflict] if it
+// is removed concurrently or the mark is gone, and [flawless.Fenced] if l owns no shard. A crash in the middle leaves the
+// version with its bytes, or neither.
+func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version int, mark *Mark) error {
+	for {
+		c, err := s.catalog(ctx)
+		if err == nil && mark != nil && !slices.ContainsFunc(c.row.Marks, func(m Mark) bool { return m.ID == mark.ID }) {
+			err = fmt.Errorf("another server has taken over: %w", flawless.Conflict)
+		}
+		if err == nil {
+			err = s.removeModule(ctx, l, name, version, c)
+			if errors.Is(err, flawless.Conflict) {
+				now, failed := s.catalog(ctx)
+				if failed == nil && !now.Same(c) { // the conflict is about another module
+					continue
+				}
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("removing module %s, version %d: %w", name, version, err)
+		}
+		return nil
+	}
+}
+
+func (s *Store) removeModule(ctx context.Context, l *Lease, name string, version int, c *Catalog) error {
 	k := key.Version.Key().Text(name).Number(uint64(version))
 	value, err := s.kv.Get(ctx, k)
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	m, err := s.version(Item{k, value})
+	m, err := s.version(Item{Key: k, Value: value})
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	used := false
 	for item, err := range s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
 		if err != nil {
-			return fail(err)
+			return err
 		}
 		other, err := s.version(item)
 		if err != nil {
-			return fail(err)
+			return err
 		}
 		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
 	}
@@ -206,20 +235,25 @@ func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version
 	if !used {
 		for item, err := range s.kv.Scan(ctx, withPrefix(key.Binary.Key().Text(m.Digest))) {
 			if err != nil {
-				return fail(err)
+				return err
 			}
 			pieces = append(pieces, slices.Clone(item.Key))
 		}
 	}
-	err = s.underAny(ctx, l, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{k, value})
+	return s.underAny(ctx, l, func(d *draft) error {
+		d.batch.Expect = append(d.batch.Expect, Item{Key: k, Value: value})
 		for _, k := range pieces {
 			d.delete(k)
 		}
-		return nil
+		return c.change(s, d, nil)
 	})
-	if err != nil {
-		return fail(err)
+}
+
+// HasBinary reports whether the store has the bytes of a module.
+func (s *Store) HasBinary(ctx context.Context, digest string) (bool, error) {
+	_, err := s.kv.Get(ctx, key.Binary.Key().Text(digest).Number(0))
+	if errors.Is(err, flawless.NotFound) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }

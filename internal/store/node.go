@@ -49,6 +49,21 @@ func (s *Store) Owners(ctx context.Context) (owners [Shards + 1]string, err erro
 	return owners, err
 }
 
+// Holder is the owner of a shard: the id of a node, or "" if nobody owns it. Epoch grows whenever the owner changes.
+type Holder struct {
+	Node  string
+	Epoch uint64
+}
+
+// Holders returns the owner of each shard, and the epoch at which it has it. The last one is that of [ShardOfCaps].
+func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err error) {
+	rows, err := s.leaseRows(ctx)
+	for sh, row := range rows {
+		holders[sh] = Holder{row.owner, row.epoch}
+	}
+	return holders, err
+}
+
 // TakeOver claims all shards of a node that has stopped, for a lease, and marks the node as dead, in one write. It returns
 // the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
 // node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
@@ -80,7 +95,10 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	d := s.draft()
 	defer s.release(d)
 	for _, sh := range shards {
-		row := l.row(sh)
+		row, err := l.await(ctx, sh)
+		if err != nil {
+			return fmt.Errorf("giving up shard %d: %w", sh, err)
+		}
 		if row == nil {
 			return fmt.Errorf("giving up shard %d: %s does not own it: %w", sh, l.owner, flawless.Fenced)
 		}
@@ -124,7 +142,7 @@ func (s *Store) Reclaim(ctx context.Context, l *Lease, shards ...Shard) ([]Shard
 	if err != nil {
 		return nil, err
 	}
-	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Owns(sh) })
+	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Has(sh) })
 	return s.claimAsRead(ctx, l, &stored, own)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // maxDeleted is the maximum number of log records that one batch removes.
@@ -73,7 +74,7 @@ func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) err
 	more := len(records) == maxDeleted
 	sh := ShardOf(id)
 	err = s.under(ctx, l, sh, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{key.Head.Of(id), value})
+		d.batch.Expect = append(d.batch.Expect, Item{Key: key.Head.Of(id), Value: value})
 		d.delete(key.Head.Of(id))
 		d.delete(key.Data.Of(id))
 		d.delete(key.Image.Of(id))
@@ -145,7 +146,7 @@ func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err e
 // [flawless.Fenced] if l does not own one of the shards. After a crash in the middle, call it again.
 func (s *Store) FinishRemovals(ctx context.Context, l *Lease, shards []Shard) error {
 	var ids []string
-	for item, err := range s.perShard(ctx, key.Removal, shards) {
+	for item, err := range kv.Shards(ctx, s.kv, key.Removal, shards) {
 		if err != nil {
 			return fmt.Errorf("looking for interrupted removals: %w", err)
 		}

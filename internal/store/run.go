@@ -30,12 +30,13 @@ type Write struct {
 	Data    []byte           // data of the run (JSON); nil does not change it
 	Forget  bool             // remove the image of the run
 	Keyed   bool             // with New: the id was chosen by the caller, and must never be used for a second run
+	Catalog *Catalog         // with New: the modules with which its code was chosen; nil if no other server changes them
 }
 
 // Write applies w atomically. If it returns nil, w is on stable storage.
 //
 // It returns [flawless.Fenced] if l does not own its shard, [flawless.Conflict] if w is New and there is a run with
-// the id or part of one that is being removed, [flawless.Invalid] if w is inconsistent, [flawless.TooLarge] if a record
+// the id or part of one that is being removed, or, with [ErrStale], if the catalog has changed; [flawless.Invalid] if w is inconsistent, [flawless.TooLarge] if a record
 // exceeds the limits of the format, and [flawless.Full] if there is no space; nothing has changed then. A crash in the
 // middle leaves all of w or nothing.
 func (s *Store) Write(ctx context.Context, l *Lease, w Write) error {
@@ -47,7 +48,9 @@ func (s *Store) Write(ctx context.Context, l *Lease, w Write) error {
 func (s *Store) WriteAt(ctx context.Context, l *Lease, w Write) (at Position, err error) {
 	sh := ShardOf(w.ID)
 	at, err = s.underAt(ctx, l, sh, func(d *draft) error { return s.draftWrite(d, sh, &w) })
-	if w.New && errors.Is(err, flawless.Conflict) {
+	if w.New && errors.Is(err, flawless.Conflict) && s.isStale(ctx, w.Catalog) {
+		err = fmt.Errorf("%w: %w", ErrStale, flawless.Conflict)
+	} else if w.New && errors.Is(err, flawless.Conflict) {
 		err = fmt.Errorf("a run with this id already exists: %w", flawless.Conflict)
 	}
 	if err != nil {
@@ -56,9 +59,21 @@ func (s *Store) WriteAt(ctx context.Context, l *Lease, w Write) (at Position, er
 	return at, nil
 }
 
+// isStale reports whether a catalog is not the stored one. Nil is never stale.
+func (s *Store) isStale(ctx context.Context, c *Catalog) bool {
+	if c == nil {
+		return false
+	}
+	now, err := s.catalog(ctx)
+	return err == nil && !now.Same(c)
+}
+
 func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {
 	if err := w.check(); err != nil {
 		return err
+	}
+	if w.Catalog != nil {
+		w.Catalog.expect(d)
 	}
 	if len(w.Entries) > 0 {
 		rec := codec.Record{Epoch: d.epoch, Entries: w.Entries}

@@ -37,7 +37,7 @@ func (s *Store) ChangeSecrets(ctx context.Context, l *Lease, changes []SecretCha
 				return fmt.Errorf("secret %s: %w", name, err)
 			}
 		}
-		return nil
+		return d.changed(s.codec, ChangedSecrets)
 	})
 	if err != nil {
 		return fmt.Errorf("writing secrets: %w", err)

@@ -29,7 +29,10 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 // middle leaves the old or the new settings.
 func (s *Store) PutSettings(ctx context.Context, l *Lease, before *flawless.Settings, after flawless.Settings) error {
 	err := s.underAny(ctx, l, func(d *draft) error {
-		return change(s.codec, d, key.Settings.Key().Text(after.Module), before, &after)
+		if err := change(s.codec, d, key.Settings.Key().Text(after.Module), before, &after); err != nil {
+			return err
+		}
+		return d.changed(s.codec, ChangedSettings)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the settings of module %s: %w", after.Module, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // State is a shared state: its value, and the run that holds it.
@@ -49,7 +50,7 @@ func (s *Store) States(ctx context.Context, from string, shards []Shard) iter.Se
 		if from != "" {
 			first = first.Text(from)
 		}
-		for item, err := range s.mergedShards(ctx, key.State, shards, first, nil) {
+		for item, err := range kv.Merged(ctx, s.kv, key.State, shards, first, nil) {
 			name := ""
 			if err == nil {
 				p := key.SplitOwned(item.Key)

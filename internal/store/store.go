@@ -135,7 +135,7 @@ func (s *Store) writeFormat(ctx context.Context) error {
 	if err := s.codec.AppendFormat(&d.text, KeyFormat); err != nil {
 		return err
 	}
-	d.batch.Set = append(d.batch.Set, Item{d.keep(key.Format.Key()), d.since(0)})
+	d.batch.Set = append(d.batch.Set, Item{Key: d.keep(key.Format.Key()), Value: d.since(0)})
 	now := time.Now()
 	if err := d.set(s.codec, key.Identity.Key(), flawless.Identity{ID: flawless.NewStoreID(now), Made: now}); err != nil {
 		return err

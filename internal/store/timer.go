@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // Timer is the next time at which a run must be woken.
@@ -21,7 +22,7 @@ func (s *Store) Timers(ctx context.Context, from, until int64, shards []Shard) i
 		if from >= until {
 			return
 		}
-		for item, err := range s.mergedShards(ctx, key.Timer, shards, key.Key(nil).Moment(from), key.Key(nil).Moment(until)) {
+		for item, err := range kv.Merged(ctx, s.kv, key.Timer, shards, key.Key(nil).Moment(from), key.Key(nil).Moment(until)) {
 			var t Timer
 			if err == nil {
 				p := key.SplitOwned(item.Key)

@@ -121,9 +121,26 @@ func (v *Vault) refresh(ctx context.Context) error {
 	return nil
 }
 
+// Refresh reads all secrets again, because another server may have changed them.
+func (v *Vault) Refresh(ctx context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.refresh(ctx)
+}
+
 // Open returns all secrets with their values. Secrets with a problem have no value. The caller must not modify the
 // slice.
 func (v *Vault) Open() []flawless.OpenSecret { return *v.open.Load() }
+
+// Keys returns the ids of its keys. The first one encrypts.
+func (v *Vault) Keys() (ids []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, k := range v.ring.keys {
+		ids = append(ids, k.id)
+	}
+	return ids
+}
 
 // List returns the public part of all secrets, sorted by name.
 func (v *Vault) List(context.Context) ([]flawless.Secret, error) {

@@ -5,4 +5,4 @@ package workdir
 import "os"
 
 // hold does nothing: this system has no locks of files.
-func hold(*os.File) error { return nil }
+func hold(*os.File) (sure bool, err error) { return false, nil }

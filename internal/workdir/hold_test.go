@@ -10,17 +10,17 @@ import (
 func TestWorkingDirectoryIsHeldByOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	release, err := Hold(dir)
+	release, _, err := Hold(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Hold(dir); !errors.Is(err, flawless.Conflict) {
+	if _, _, err := Hold(dir); !errors.Is(err, flawless.Conflict) {
 		t.Errorf("a second server gets %v", err)
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	release, err = Hold(dir)
+	release, _, err = Hold(dir)
 	if err != nil {
 		t.Fatalf("after the end of the first: %v", err)
 	}

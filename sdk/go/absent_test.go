@@ -13,6 +13,9 @@ func TestErrorsExplainMissingFacilities(t *testing.T) {
 	for _, row := range []struct{ text, hint string }{
 		{"open config.json: Bad file number", "no files"},
 		{"reading the prices: stat /tmp/x: Bad file number", "no files"},
+		{"mkdir /tmp/x: Bad file number", "no files"},
+		{"Bad file number", "unknown time zone"},
+		{"planning the delivery: Bad file number", "unknown time zone"},
 		{`exec: "ls": executable file not found in $PATH`, "cannot start processes"},
 		{"open /dev/null: Bad file number", "cannot start processes"},
 		{"fork/exec /bin/ls: Not implemented on wasip1", "cannot start processes"},

@@ -39,7 +39,7 @@ type NotSent struct {
 }
 
 func (e *NotSent) Error() string {
-	return fmt.Sprintf("%s: not sent (%s): %s", request(e.Call, e.Method, e.URL), e.Reason, e.Message)
+	return fmt.Sprintf("%s: not sent (%s): %s", request(e.Call, e.Method, e.URL), e.Reason, strings.TrimPrefix(e.Message, "not sent: "))
 }
 
 // Interrupted is the error of a request that was sent, is not idempotent, and whose outcome is unknown. Only calls

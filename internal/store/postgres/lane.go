@@ -226,7 +226,7 @@ func (l *lane) query(sql string, args []any) (failed []int32, values []string, e
 func (l *lane) watch() (end func()) {
 	conn := l.conn.PgConn().Conn()
 	cut := func() { _ = conn.Close() }
-	late := time.AfterFunc(l.db.o.patience, cut)
+	late := time.AfterFunc(l.db.o.Patience, cut)
 	over := context.AfterFunc(l.db.stopped, cut)
 	return func() {
 		late.Stop()

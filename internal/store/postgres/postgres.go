@@ -41,14 +41,15 @@ type Options struct {
 	Readers int           // maximum number of connections for reading; 0 is 8
 	Wait    time.Duration // how long Open waits for a server that cannot be reached; 0 is 10 s, negative is not at all
 	Log     *slog.Logger  // nil logs nothing
+	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
+	Patience time.Duration
 
 	// Memory opens what this server remembers of its writes to a database, which a random id identifies. The caller closes
 	// it after the DB. Nil remembers nothing after Close.
 	Memory func(database string) (Memory, error)
 
-	patience time.Duration                                                     // how long a statement may take before its outcome is asked for; 0 is 30 s
-	grace    time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
+	grace time.Duration                                                     // how long Apply and Close wait for an answer after they should return; 0 is 5 s, but at most Patience
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the network
 }
 
 // DB is a database. All methods may be called concurrently.
@@ -67,6 +68,7 @@ type DB struct {
 	failure    atomic.Pointer[error]
 	fullSince  atomic.Pointer[time.Time] // when the server last had no space
 	away       atomic.Bool               // the server cannot be reached
+	local      string                    // host of this end of the first connection, "" unless it is TCP
 	memory     Memory                    // nil is none
 	at         atomic.Pointer[string]    // the server with which numbers were last compared, nil if it is not known
 	changes    atomic.Uint64             // how often that was another one
@@ -108,11 +110,11 @@ func newDB(pool *pgxpool.Config, o Options) *DB {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.patience == 0 {
-		o.patience = 30 * time.Second
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
 	}
 	if o.grace == 0 {
-		o.grace = 5 * time.Second
+		o.grace = min(5*time.Second, o.Patience)
 	}
 	config := pool.ConnConfig.Copy()
 	if config.DialFunc = o.dial; o.dial == nil {
@@ -152,6 +154,9 @@ func (db *DB) open(ctx context.Context, pool *pgxpool.Config) error {
 		return err
 	}
 	db.lanes[0].conn = conn
+	if at, ok := conn.PgConn().Conn().LocalAddr().(*net.TCPAddr); ok {
+		db.local = at.IP.String()
+	}
 	err = db.migrate(ctx, conn)
 	if err == nil {
 		err = db.remember(ctx, conn)

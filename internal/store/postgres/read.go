@@ -162,7 +162,7 @@ func (db *DB) read(ctx context.Context, do func(ctx context.Context) error) erro
 		if err := db.queue.settle(ctx); err != nil {
 			return err
 		}
-		one, cancel := context.WithTimeout(ctx, db.o.patience)
+		one, cancel := context.WithTimeout(ctx, db.o.Patience)
 		err := do(one)
 		cancel()
 		switch {

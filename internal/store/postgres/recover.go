@@ -47,7 +47,7 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	if l.conn != nil {
 		l.disconnect()
 	}
-	ctx, cancel := context.WithTimeout(l.db.stopped, l.db.o.patience)
+	ctx, cancel := context.WithTimeout(l.db.stopped, l.db.o.Patience)
 	conn, err := l.db.connect(ctx, l.notice)
 	cancel()
 	if err != nil {
@@ -94,7 +94,7 @@ func (l *lane) unblock() (done func()) {
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		select {
-		case <-time.After(l.db.o.patience / 10):
+		case <-time.After(l.db.o.Patience / 10):
 		case <-ctx.Done():
 			return
 		}

@@ -161,7 +161,8 @@ func TestConnectionsThatFailAreExplained(t *testing.T) {
 func TestRightsAndFormatsAreChecked(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t, nil)
-	s.Exec(t, "REVOKE CREATE ON DATABASE test FROM PUBLIC; CREATE ROLE stranger LOGIN; GRANT stranger TO tester; CREATE DATABASE other")
+	s.Exec(t, "REVOKE CREATE ON DATABASE test FROM PUBLIC; CREATE ROLE stranger LOGIN; GRANT stranger TO tester")
+	s.Exec(t, "CREATE DATABASE other")
 	s.Exec(t, "ALTER ROLE withpassword PASSWORD NULL")
 	url := strings.Replace(s.URL(pgtest.User), "/test?", "/other?", 1)
 	expectRefusal(t, url, "mine", flawless.Invalid, `may not create the schema "mine"`, `CREATE SCHEMA "mine" AUTHORIZATION "tester"`)
@@ -357,6 +358,7 @@ func TestAsynchronousStandbysAreWarnedOf(t *testing.T) {
 	if got := text(); got != "" {
 		t.Errorf("without a standby it logs %s", got)
 	}
+	s.Needs(t, "pg_receivewal")
 	s.Background(t, "pg_receivewal", "-D", s.Dir, "-h", s.Dir, "-p", itoa(s.Port()), "-U", pgtest.Super)
 	for s.Exec(t, "SELECT count(*) FROM pg_stat_replication") == "0" {
 	}

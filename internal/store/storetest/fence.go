@@ -18,6 +18,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 	name string
 	do   func(context.Context, *store.Lease) error
 } {
+	var mark store.Mark
 	return []struct {
 		name string
 		do   func(context.Context, *store.Lease) error
@@ -39,8 +40,10 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
 		}},
 		{"PutLimit", func(ctx context.Context, l *store.Lease) error {
-			return s.PutLimit(ctx, l, "h", &flawless.Limit{Host: "h"})
+			return s.PutLimit(ctx, l, "h", nil, &flawless.Limit{Host: "h"})
 		}},
+		{"PutGrants", func(ctx context.Context, l *store.Lease) error { return s.PutGrants(ctx, l, "a", "b") }},
+		{"DropGrants", func(ctx context.Context, l *store.Lease) error { return s.DropGrants(ctx, l, "a", "b") }},
 		{"PutHost", func(ctx context.Context, l *store.Lease) error {
 			return s.PutHost(ctx, l, "h", nil, &flawless.Host{Host: "h", KeyMS: 1})
 		}},
@@ -68,13 +71,21 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			return s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true})
 		}},
 		{"KeepBinary", func(ctx context.Context, l *store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
-		{"RemoveModule", func(ctx context.Context, l *store.Lease) error { return s.RemoveModule(ctx, l, "m", 1) }},
+		{"Reserve", func(ctx context.Context, l *store.Lease) (err error) {
+			mark, err = s.Reserve(ctx, l, []string{"d1"}, true, func(store.Mark) bool { return false })
+			return err
+		}},
+		{"RemoveModule", func(ctx context.Context, l *store.Lease) error { return s.RemoveModule(ctx, l, "m", 1, &mark) }},
+		{"Unreserve", func(ctx context.Context, l *store.Lease) error {
+			return s.Unreserve(ctx, l, func(m store.Mark) bool { return m.ID == mark.ID })
+		}},
 	}
 }
 
-// unleased lists the methods of a store that need no lease, because they read or come before the first lease.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Head", "History", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
-	"ModulesWithRuns", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
+// unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
+// at most once.
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
+	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {

@@ -49,7 +49,7 @@ func testLongestKeys(t *testing.T, open func(t *testing.T) store.KV) {
 		s.PutSchedule(t.Context(), l, name, nil, &flawless.Schedule{Name: name}),
 		s.PutSettings(t.Context(), l, nil, flawless.Settings{Module: name}),
 		s.PutHost(t.Context(), l, host, nil, &flawless.Host{Host: host}),
-		s.PutLimit(t.Context(), l, host, &flawless.Limit{Host: host}),
+		s.PutLimit(t.Context(), l, host, nil, &flawless.Limit{Host: host}),
 		s.ChangeSecrets(t.Context(), l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: longest(t, flawless.CheckSecretName)}}}}),
 	); err != nil {
 		t.Fatal(err)

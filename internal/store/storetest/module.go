@@ -109,7 +109,11 @@ func testLargeModules(t *testing.T, open func(t *testing.T) store.KV) {
 		if keys, most := under(); most > 33<<10 || keys != max(1, (size+32<<10-1)/(32<<10)) {
 			t.Errorf("%d bytes are under %d keys, and the largest value has %d", size, keys, most)
 		}
-		if err := s.RemoveModule(t.Context(), l, "large", 1); err != nil {
+		mark, err := s.Reserve(t.Context(), l, []string{digest}, true, func(store.Mark) bool { return false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RemoveModule(t.Context(), l, "large", 1, &mark); err != nil {
 			t.Fatal(err)
 		}
 		if keys, _ := under(); keys != 0 {

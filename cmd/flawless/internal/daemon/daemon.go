@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,14 +35,17 @@ import (
 
 // Options configures a server.
 type Options struct {
-	Dir          string // working directory
-	Store        string // address of a database for the store; "" is the working directory
-	Schema       string // of its tables; "" is the default
-	Socket       string // address to listen on for UDP, host:port
-	Port         int    // for TCP, on the host of Socket; 0 is any free port
-	NoUDP        bool   // serve without HTTP/3
-	Token        string // that requests must have; empty is none
-	NoToken      bool   // the environment sets the token, but to nothing
+	Dir          string        // working directory
+	Store        string        // address of a database for the store; "" is the working directory
+	Schema       string        // of its tables; "" is the default
+	Name         string        // of this node among those on the database; "" is the name of the machine
+	Advertise    string        // address at which other nodes reach this one, host:port; "" is that of the connection to the database
+	Lease        time.Duration // how long others wait for a node that has ended; 0 is cluster.DefaultTTL
+	Socket       string        // address to listen on for UDP, host:port
+	Port         int           // for TCP, on the host of Socket; 0 is any free port
+	NoUDP        bool          // serve without HTTP/3
+	Token        string        // that requests must have; empty is none
+	NoToken      bool          // the environment sets the token, but to nothing
 	Outside      Outside
 	URL          string
 	AllowedHosts []string
@@ -63,16 +67,26 @@ type Options struct {
 }
 
 // Run runs a server until ctx ends or its store fails. Its error is of one of the classes below if the store
-// is the reason. If its database has lost writes, it starts once more, which finds out what that means for each run.
+// is the reason.
+//
+// If its database has lost writes, the server starts once more, which finds out what that means for each run. A node of a
+// cluster that stood still for so long that another one took over has nothing left that is its own. It begins anew in the same
+// process, too, with everything made again as after a restart.
 func Run(ctx context.Context, o Options) error {
 	for {
 		up := false
 		o.isUp = func() { up = true }
 		err := serve(ctx, o)
-		if !up || !errors.Is(err, WritesLost) || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return Reason(err)
+		case up && errors.Is(err, WritesLost):
+			fmt.Fprintln(o.Out, "starting again, because the database has lost writes that it had acknowledged")
+		case errors.Is(err, errReplaced):
+			fmt.Fprintf(o.Out, "starting again as a new node: %v\n", err)
+		default:
 			return Reason(err)
 		}
-		fmt.Fprintln(o.Out, "starting again, because the database has lost writes that it had acknowledged")
 	}
 }
 
@@ -142,10 +156,17 @@ func serve(ctx context.Context, o Options) (err error) {
 		outside.Policy = l.NotSelf
 	}
 	web := effect.NewClient(outside, secrets.Open)
-	eng, err := engine.Open(ctx, engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring})
+	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
+	if n := st.node; n != nil {
+		if err := n.join(ctx, secrets.Keys()); err != nil {
+			return errors.Join(err, l.Close(ctx))
+		}
+		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer
+	}
+	eng, err := engine.Open(ctx, options)
 	if err != nil {
-		return errors.Join(err, l.Close(ctx))
+		return errors.Join(err, st.node.withdraw(ctx), l.Close(ctx))
 	}
 	h := eng.Health()
 	if err := st.sign(h.Start); err != nil {
@@ -160,7 +181,13 @@ func serve(ctx context.Context, o Options) (err error) {
 	if o.Outside.ignoresEnvironment() {
 		log.Warn("the environment names a proxy that is not used: use --proxy env to use it")
 	}
-	l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
+	if n := st.node; n != nil {
+		clients, nodes := n.handlers(streams, eng, log)
+		n.begin(eng, nodes)
+		l.Serve(server.Require(o.Token, clients))
+	} else {
+		l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
+	}
 	withdraw, err := workdir.Announce(o.Dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
 	if err != nil { // the server works, but commands need its address
 		log.Warn("writing the address file failed, so commands cannot find this server by its working directory", "error", err)
@@ -179,10 +206,18 @@ func serve(ctx context.Context, o Options) (err error) {
 
 	select {
 	case <-ctx.Done():
-		return o.stop(context.WithoutCancel(ctx), eng, l, st.leave, endStreams)
+		return o.stop(context.WithoutCancel(ctx), eng, l, st, endStreams)
 	case <-eng.Broken():
-		err := o.stop(context.WithoutCancel(ctx), eng, l, st.leave, endStreams)
+		err := o.stop(context.WithoutCancel(ctx), eng, l, st, endStreams)
 		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), StoreFailed)
+	case err := <-st.node.replaced():
+		log.Error("this node stood still or was cut off for too long; it begins anew", "error", err)
+		eng.Kill() // others have all its runs
+		endStreams()
+		brief, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer done()
+		_ = l.Close(brief) // clients that are cut off ask again
+		return err
 	}
 }
 
@@ -195,15 +230,19 @@ an id of its caller's starts:
 
 // stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting, also that for a
 // database.
-func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listener, leave, endStreams func()) error {
+func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listener, st *opened, endStreams func()) error {
 	again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limited, cancel := context.WithTimeout(again, o.Drain)
 	defer cancel()
-	stopLeaving := context.AfterFunc(limited, leave)
+	stopLeaving := context.AfterFunc(limited, st.leave)
 	defer stopLeaving()
 	fmt.Fprintf(o.Out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", o.Drain)
-	err := eng.Close(limited)
+	var err error
+	if st.node != nil && eng.Gone() == nil {
+		err = st.node.drain(limited)
+	}
+	err = errors.Join(err, eng.Close(limited))
 	endStreams()
 	brief, done := context.WithTimeout(again, 2*time.Second)
 	defer done()
@@ -228,6 +267,24 @@ func BindAddress(bind, usual string) (string, error) {
 		return "", fmt.Errorf("--bind is %q; use a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// CheckNames returns [flawless.Invalid] for the URL or the names of hosts at which others are to reach the server.
+func CheckNames(public string, hosts []string) error {
+	if u, err := url.Parse(public); public != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		u.User != nil || strings.ContainsAny(public, "?#")) {
+		shown := public
+		if err == nil {
+			shown = u.Redacted()
+		}
+		return fmt.Errorf("--public-url is %q; use a URL without user, query and fragment, such as https://flawless.example: %w", shown, flawless.Invalid)
+	}
+	for _, host := range hosts {
+		if strings.Contains(host, "/") {
+			return fmt.Errorf("--allow-host is %q; use a host name such as flawless.example.com, without http:// and path: %w", host, flawless.Invalid)
+		}
+	}
+	return nil
 }
 
 // hostNames returns the host names that the operator gave the server.

@@ -26,6 +26,7 @@ type opened struct {
 	leave func()                   // ends waiting for a database that is away
 	close func() error             // closes the store and what belongs to it
 	ring  *ring.Ring               // remembers calls, for a database; nil is none
+	node  *node                    // this server on a database; nil with a store of its own
 }
 
 // openStore opens the store that the options name.
@@ -68,7 +69,7 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if !postgres.Is(o.Store) {
 		return nil, fmt.Errorf("--store is not the address of a database: write postgres://USER@HOST:PORT/DATABASE: %w", flawless.Invalid)
 	}
-	release, err := workdir.Hold(o.Dir)
+	release, sure, err := workdir.Hold(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +96,12 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if err != nil {
 		return nil, errors.Join(err, db.Close(), forget())
 	}
-	return &opened{Store: st, space: db, place: db.Where(), sign: func(uint64) error { return nil }, leave: db.Abandon, ring: calls,
-		close: func() error { return errors.Join(db.Close(), forget()) }}, nil
+	n, err := o.openNode(ctx, db, st, sure, log)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), forget())
+	}
+	closing := func() error {
+		return errors.Join(n.close(context.WithoutCancel(ctx)), db.Close(), forget())
+	}
+	return &opened{Store: st, space: db, place: db.Where(), sign: func(uint64) error { return nil }, leave: n.abandon, close: closing, ring: calls, node: n}, nil
 }

@@ -66,7 +66,11 @@ func urgency(s flawless.Status) int {
 
 // Family prints the children of a run.
 func Family(w io.Writer, all []Child) {
-	fmt.Fprintf(w, "\n%d children: %s\n", len(all), census(all))
+	noun := "children"
+	if len(all) == 1 {
+		noun = "child"
+	}
+	fmt.Fprintf(w, "\n%d %s: %s\n", len(all), noun, census(all))
 	tree(w, all, "")
 }
 

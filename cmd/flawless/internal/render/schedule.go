@@ -34,7 +34,7 @@ func Schedule(w io.Writer, s flawless.Schedule) {
 	}
 	p("catch-up", "%s, at most %d runs", Duration(time.Duration(s.CatchUpMS)*time.Millisecond), cmp.Or(s.CatchUpLimit, 100))
 	if s.Paused {
-		p("paused", "%s", s.Note)
+		p("paused", "%s", cmp.Or(s.Note, "yes"))
 	} else {
 		p("next", "%s", OptionalTime(s.Next))
 	}

@@ -8,10 +8,15 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/go-retryablehttp"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
 // Own says which client is to call what.
@@ -65,6 +70,18 @@ func own(ctx context.Context, in Own) (string, error) {
 	case "os.Open":
 		_, err := os.Open(in.URL)
 		return "open", err
+	case "time.LoadLocation":
+		zone, err := time.LoadLocation(in.URL)
+		if err != nil {
+			return "", err
+		}
+		return time.Date(2026, 7, 1, 12, 0, 0, 0, zone).Format("15:04 MST -0700"), nil
+	case "signal.Notify":
+		c, stop := signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+		return "no signal", flawless.Sleep(c, time.Second)
+	case "os.Args":
+		return strings.Join(os.Args, " "), nil
 	case "os.Pipe":
 		_, _, err := os.Pipe()
 		return "open", err

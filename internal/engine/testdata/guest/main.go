@@ -83,6 +83,8 @@ func main() {
 	flawless.Workflow("listen", listen)
 	flawless.Workflow("amend", amend)
 	flawless.Workflow("refund", refund)
+	flawless.Workflow("flood", flood)
+	flawless.Workflow("wary", wary)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

@@ -7,9 +7,9 @@ package pgtest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"net/url"
@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Users of a server. Each owns the database Database.
@@ -56,7 +58,7 @@ func Main(m *testing.M) int {
 		shared.Lock()
 		defer shared.Unlock()
 		if shared.server != nil {
-			shared.server.remove()
+			shared.server.Close()
 		}
 	}()
 	return m.Run()
@@ -70,7 +72,7 @@ func Shared(t testing.TB) *Server {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = start(nil)
+		shared.server, shared.err = Open(nil)
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -82,11 +84,11 @@ func Shared(t testing.TB) *Server {
 func Start(t testing.TB, settings map[string]string) *Server {
 	t.Helper()
 	skip(t)
-	s, err := start(settings)
+	s, err := Open(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.remove)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -135,7 +137,8 @@ func find() (string, error) {
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-func start(settings map[string]string) (*Server, error) {
+// Open starts a server outside of a test, with settings in addition to the usual ones. Close it.
+func Open(settings map[string]string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
@@ -146,7 +149,7 @@ func start(settings map[string]string) (*Server, error) {
 	}
 	s := &Server{bin: bin, Dir: dir}
 	if err := s.create(settings); err != nil {
-		s.remove()
+		s.Close()
 		return nil, fmt.Errorf("starting a PostgreSQL server in %s: %w", dir, err)
 	}
 	return s, nil
@@ -166,13 +169,17 @@ func (s *Server) create(settings map[string]string) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	var sql strings.Builder
+	var statements []string // each by itself: a database is not created in a transaction
 	for _, user := range []string{User, WithPassword, OnlyTLS} {
-		fmt.Fprintf(&sql, "CREATE ROLE %s LOGIN PASSWORD '%s';\n", user, Password)
+		statements = append(statements, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", user, Password))
 	}
-	fmt.Fprintf(&sql, "CREATE DATABASE %s OWNER %s;\nGRANT ALL ON DATABASE %[1]s TO %s, %s;\n", Database, User, WithPassword, OnlyTLS)
-	_, err := s.psql("postgres", sql.String())
-	return err
+	statements = append(statements, fmt.Sprintf("CREATE DATABASE %s OWNER %s", Database, User), fmt.Sprintf("GRANT ALL ON DATABASE %s TO %s, %s", Database, WithPassword, OnlyTLS))
+	for _, statement := range statements {
+		if _, err := s.Query("postgres", statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
 }
 
 func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
@@ -244,9 +251,9 @@ func (s *Server) start() error {
 	}
 	s.process = p
 	for began := time.Now(); ; {
-		if _, err := s.psql("postgres", "SELECT 1"); err == nil {
+		if _, err := s.Query("postgres", "SELECT 1"); err == nil {
 			return nil
-		} else if time.Since(began) > time.Minute || errors.Is(err, fs.ErrNotExist) {
+		} else if time.Since(began) > time.Minute {
 			return fmt.Errorf("it does not accept connections: %w\n%s", err, s.Log())
 		}
 		select {
@@ -275,6 +282,11 @@ const (
 // Stop stops the server with a signal.
 func (s *Server) Stop(t testing.TB, how syscall.Signal) {
 	t.Helper()
+	s.Signal(how)
+}
+
+// Signal is Stop outside of a test.
+func (s *Server) Signal(how syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop(how)
@@ -291,15 +303,23 @@ func (s *Server) stop(how syscall.Signal) {
 // StartAgain starts a server that was stopped.
 func (s *Server) StartAgain(t testing.TB) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.start(); err != nil {
+	if err := s.Again(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// remove stops the server and removes its directory.
-func (s *Server) remove() {
+// Again is StartAgain outside of a test. It does nothing if the server has not been stopped.
+func (s *Server) Again() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		return nil
+	}
+	return s.start()
+}
+
+// Close stops the server and removes its directory.
+func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop(Immediate)
@@ -324,7 +344,7 @@ func (s *Server) Schema() string { return fmt.Sprintf("test_%d", s.schemas.Add(1
 // Exec executes SQL as [Super] in the database of the tests, and returns the values, one row a line.
 func (s *Server) Exec(t testing.TB, sql string) string {
 	t.Helper()
-	out, err := s.psql(Database, sql)
+	out, err := s.Query(Database, sql)
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
@@ -348,9 +368,24 @@ func (s *Server) Set(t testing.TB, name, value string) {
 	t.Fatalf("%s does not become %q", name, value)
 }
 
-func (s *Server) psql(database, sql string) (string, error) {
-	out, err := s.run(sql, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.Dir, "-p", strconv.Itoa(s.port), "-U", Super, "-d", database, "-f", "-")
-	return strings.TrimSpace(out), err
+// Query executes statements as [Super], and returns the values of the last one: a row a line, with | between its values.
+func (s *Server) Query(database, statements string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c, err := pgconn.Connect(ctx, fmt.Sprintf("host=%s port=%d user=%s database=%s sslmode=disable", s.Dir, s.port, Super, database))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close(ctx) }()
+	results, err := c.Exec(ctx, statements).ReadAll()
+	if err != nil || len(results) == 0 {
+		return "", err
+	}
+	var lines []string
+	for _, row := range results[len(results)-1].Rows {
+		lines = append(lines, string(bytes.Join(row, []byte("|"))))
+	}
+	return strings.Join(lines, "\n"), nil
 }
 
 // Run runs a program of PostgreSQL as the user of the server, and returns what it prints.
@@ -361,6 +396,14 @@ func (s *Server) Run(t testing.TB, name string, args ...string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Needs skips a test that needs a program which not all packages of PostgreSQL have; those of npm only have the server.
+func (s *Server) Needs(t testing.TB, program string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(s.bin, program)); err != nil {
+		t.Skipf("this PostgreSQL comes without %s: %v", program, err)
+	}
 }
 
 // Background runs a program of PostgreSQL as the user of the server until the test ends.
@@ -398,7 +441,7 @@ func (s *Server) run(stdin, name string, args ...string) (string, error) {
 func (s *Server) WaitReady(t testing.TB) {
 	t.Helper()
 	for began := time.Now(); ; {
-		_, err := s.psql("postgres", "SELECT 1")
+		_, err := s.Query("postgres", "SELECT 1")
 		if err == nil {
 			return
 		}

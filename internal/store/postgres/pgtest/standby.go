@@ -17,7 +17,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	b := &Server{bin: s.bin, Dir: dir}
-	t.Cleanup(b.remove)
+	t.Cleanup(b.Close)
 	if err := b.follow(s); err != nil {
 		t.Fatalf("starting a standby in %s: %v", dir, err)
 	}

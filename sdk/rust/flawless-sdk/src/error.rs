@@ -134,10 +134,13 @@ pub struct NotSent {
 
 impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = self.message.strip_prefix("not sent: ");
         write!(
             f,
             "{}: not sent ({}): {}",
-            self.request, self.reason, self.message
+            self.request,
+            self.reason,
+            why.unwrap_or(&self.message)
         )
     }
 }
@@ -384,7 +387,7 @@ mod tests {
                 Error::NotSent(NotSent {
                     request: about(),
                     reason: "dial".into(),
-                    message: "refused".into(),
+                    message: "not sent: refused".into(),
                 }),
                 "call 2, POST https://pay.example/: not sent (dial): refused",
             ),

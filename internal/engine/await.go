@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// awaited is what somebody waits for at another server, which owns the run: its end, unless Rest or Record is set.
+type awaited struct {
+	Run    string `cbor:"1,keyasint"`
+	Rest   bool   `cbor:"2,keyasint,omitempty"` // it has ended or is unresolved
+	Record bool   `cbor:"3,keyasint,omitempty"` // its log has a record with number From, or it has ended
+	From   uint64 `cbor:"4,keyasint,omitempty"`
+}
+
+// cameTrue says whether it is so, and how the run was then. The records are in the store.
+type cameTrue struct {
+	So  bool         `cbor:"1,keyasint"`
+	Run flawless.Run `cbor:"2,keyasint"`
+}
+
+// poll is how long the owner of a run lets others wait before they ask again, and pause how long they wait if it cannot be
+// asked.
+const (
+	poll  = 5 * time.Second
+	pause = 200 * time.Millisecond
+)
+
+// opAwait waits for a short time until something is so.
+var opAwait = peerOp[awaited, cameTrue]{"await run", func(e *Engine, ctx context.Context, a awaited) (cameTrue, error) {
+	if err := e.runs.Owns(a.Run); err != nil {
+		return cameTrue{}, err
+	}
+	within, cancel := context.WithTimeout(ctx, poll)
+	defer cancel()
+	var r flawless.Run
+	var err error
+	switch {
+	case a.Record:
+		err = e.recordHere(within, a.Run, a.From)
+	case a.Rest:
+		r, err = e.settledHere(within, a.Run)
+	default:
+		r, err = e.waitHere(within, a.Run)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return cameTrue{}, nil
+	}
+	return cameTrue{err == nil, r}, err
+}}
+
+// recordHere returns when the log of a run of this engine has a record with a number, or the run has ended.
+func (e *Engine) recordHere(ctx context.Context, id string, from uint64) error {
+	t, done := e.hub.Follow(id)
+	defer done()
+	for {
+		changed := t.Changed()
+		run, part, _, err := e.readOn(ctx, id, from)
+		if err != nil || len(part) > 0 || run.Status.Ended() {
+			return err
+		}
+		if err := e.await(ctx, id, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitElsewhere returns what the owner of a run says when something is so there, or nothing if this engine owns the run now.
+// why says that another server owns it, and is returned if there are no others.
+func (e *Engine) awaitElsewhere(ctx context.Context, a awaited, why error) (cameTrue, error) {
+	if _, none := e.peers.(alone); none {
+		return cameTrue{}, why
+	}
+	for e.runs.Owns(a.Run) != nil {
+		if e.life.Over() || e.life.Stopping() {
+			return cameTrue{}, e.life.Err()
+		}
+		answer, err := opAwait.ask(ctx, e, store.ShardOf(a.Run), a)
+		switch {
+		case answer.So && err == nil:
+			return answer, nil
+		case ctx.Err() != nil:
+			return cameTrue{}, ctx.Err()
+		case err == nil:
+			continue
+		case !errors.Is(err, flawless.Elsewhere):
+			return cameTrue{}, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return cameTrue{}, ctx.Err()
+		case <-e.life.Turns.Done():
+		}
+	}
+	return cameTrue{}, nil
+}

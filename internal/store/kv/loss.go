@@ -1,0 +1,44 @@
+package kv
+
+import (
+	"context"
+	"time"
+)
+
+// Numbered is a [KV] that may lose writes although it has acknowledged them: those after some position in each of its lanes,
+// when another server becomes the primary or a backup is restored. See [Loss].
+type Numbered interface {
+	// ApplyAt is Apply that returns the position of the batch.
+	ApplyAt(ctx context.Context, b *Batch) (Position, error)
+	// Losses returns what was found to be lost and not settled yet.
+	Losses(ctx context.Context) ([]Loss, error)
+	// Settle forgets a loss, once nothing can happen twice because of it. After a crash in the middle it may still be there.
+	Settle(ctx context.Context, l Loss) error
+}
+
+// Changer is a [KV] that may move from one database server to another.
+type Changer interface {
+	// Changes returns how often it has. It never blocks.
+	Changes() uint64
+}
+
+// Position is the place of a write in the history of a database. The zero value is unknown, or of a database that loses
+// nothing.
+type Position struct {
+	Lane int
+	N    int64 // 1, 2, 3 within the lane
+}
+
+// Loss says that a database has lost writes that it had acknowledged.
+type Loss struct {
+	Node  string    `json:"node,omitempty"` // whose writes they were, as the database names it; "" if that is not known
+	Found time.Time `json:"found"`
+	Why   string    `json:"why"` // how it was found, for people
+	// Left has the last write of the node that the database still has, by lane. Nil if it is not known.
+	Left []int64 `json:"left,omitempty"`
+	// Older says that writes from before the first one of the node may be lost, too.
+	Older bool `json:"older,omitempty"`
+
+	// Own says that the node is this one, so that it knows what it has done since.
+	Own bool `json:"-"`
+}
