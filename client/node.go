@@ -2,8 +2,11 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -22,4 +25,32 @@ func (c *Client) DrainNode(ctx context.Context, name string, drain bool) (flawle
 		verb = "/drain"
 	}
 	return update[flawless.NodeStatus](ctx, c, http.MethodPost, "/nodes/"+url.PathEscape(name)+verb, nil, nil, harmless())
+}
+
+// Drained waits until a node that drains owns no shards, and returns it. left, unless nil, is called with the number of its
+// shards whenever it has changed. The error is flawless.Conflict if the node ends before that, or does not drain any more.
+func (c *Client) Drained(ctx context.Context, id string, left func(shards int)) (flawless.NodeStatus, error) {
+	for last := -1; ; {
+		all, err := c.Nodes(ctx)
+		if err != nil {
+			return flawless.NodeStatus{}, err
+		}
+		i := slices.IndexFunc(all, func(n flawless.NodeStatus) bool { return n.ID == id })
+		switch {
+		case i < 0 || all[i].Dead:
+			return flawless.NodeStatus{}, fmt.Errorf("node %s has ended before it was drained; others take over its shards: %w", id, flawless.Conflict)
+		case !all[i].Draining:
+			return all[i], fmt.Errorf("node %s does not drain any more: somebody has undone it: %w", all[i].Name, flawless.Conflict)
+		case all[i].Shards == 0:
+			return all[i], nil
+		case all[i].Shards != last && left != nil:
+			last = all[i].Shards
+			left(last)
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return all[i], ctx.Err()
+		}
+	}
 }

@@ -152,7 +152,7 @@ call that differs from the log, with both sides.`,
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "replay with this module file instead of the run's own module")
 	f.StringVar(&module, "patch-module", "", "same as --module")
-	sourceFlags(c, &source)
+	source.AddTo(c.Flags())
 	c.MarkFlagsMutuallyExclusive("module", "patch-module")
 	return c
 }

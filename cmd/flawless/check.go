@@ -41,6 +41,6 @@ no longer fails is not counted as different.`,
 		}}
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "module file to check")
-	sourceFlags(c, &source)
+	source.AddTo(c.Flags())
 	return c
 }

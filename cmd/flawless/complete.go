@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 )
 
 // completionContext returns a context for completion, which asks the server. If that does not answer in time, there are no
@@ -20,16 +21,21 @@ func (a *app) completionContext(c *cobra.Command) (context.Context, context.Canc
 	return context.WithTimeout(ctx, time.Second)
 }
 
-func (a *app) completeModule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
+// complete completes the first argument with what a server lists.
+func complete[T any](a *app, c *cobra.Command, args []string, list func(*client.Client, context.Context) ([]T, error), text func(T) string) (out []string, _ cobra.ShellCompDirective) {
 	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Modules(ctx)
-		for _, m := range all {
-			out = append(out, m.Name)
+		all, _ := list(cl, ctx)
+		for _, v := range all {
+			out = append(out, text(v))
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) completeModule(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Modules, func(m flawless.Module) string { return m.Name })
 }
 
 func (a *app) completeWorkflow(c *cobra.Command, args []string, prefix string) (out []string, d cobra.ShellCompDirective) {
@@ -49,14 +55,12 @@ func (a *app) completeWorkflow(c *cobra.Command, args []string, prefix string) (
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (a *app) completeRun(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		runs, _, _ := cl.Runs(ctx, flawless.Filter{Limit: 50})
-		for _, r := range runs {
-			out = append(out, r.ID+"\t"+r.Module+"/"+r.Workflow+", "+string(r.Status))
-		}
+func (a *app) completeRun(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	newest := func(cl *client.Client, ctx context.Context) ([]flawless.Run, error) {
+		runs, _, err := cl.Runs(ctx, flawless.Filter{Limit: 50})
+		return runs, err
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return complete(a, c, args, newest, func(r flawless.Run) string {
+		return r.ID + "\t" + r.Module + "/" + r.Workflow + ", " + string(r.Status)
+	})
 }

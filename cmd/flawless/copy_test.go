@@ -130,7 +130,7 @@ func TestCopiedDirectoryIsHeld(t *testing.T) {
 		t.Errorf("%d requests were sent, want the 2 of the original", sent())
 	}
 	resume := exec.Command(binary, "--working-dir", q.dir, "--tcp", "--port", strconv.Itoa(q.port), "--socket", "127.0.0.1:"+strconv.Itoa(q.port), "workflow", "resume", "--status", "paused", "--yes")
-	if text, err := resume.CombinedOutput(); err != nil || !strings.Contains(string(text), "resume: 1 runs") {
+	if text, err := resume.CombinedOutput(); err != nil || !strings.Contains(string(text), "resume: 1 run\n") {
 		t.Errorf("resuming: %v, %s", err, text)
 	}
 	if r, err := d.Run(t.Context(), "sleeps", true); err != nil || r.Status != flawless.Completed {

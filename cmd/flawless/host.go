@@ -123,14 +123,8 @@ default uses the setting of the module or the server.`,
 	return c
 }
 
-func (a *app) completeHost(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Hosts(ctx)
-		for _, h := range all {
-			out = append(out, h.Host+"\t"+strings.TrimSpace(render.IdempotencyKeys(h)+", retries "+render.Retries(h.RetryForMS)))
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeHost(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Hosts, func(h flawless.Host) string {
+		return h.Host + "\t" + strings.TrimSpace(render.IdempotencyKeys(h)+", retries "+render.Retries(h.RetryForMS))
+	})
 }

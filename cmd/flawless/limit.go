@@ -57,14 +57,6 @@ func (a *app) limitSetCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) completeLimit(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Limits(ctx)
-		for _, l := range all {
-			out = append(out, l.Host+"\t"+l.Rate())
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeLimit(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Limits, func(l flawless.Limit) string { return l.Host + "\t" + l.Rate() })
 }

@@ -38,7 +38,7 @@ with both sides.`,
 		}}
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "replay with this module file instead of the run's own module")
-	sourceFlags(c, &source)
+	source.AddTo(c.Flags())
 	return c
 }
 

@@ -196,7 +196,7 @@ one. All of them start at once.`,
 			for _, id := range b.Started {
 				fmt.Fprintln(a.out, id)
 			}
-			fmt.Fprintf(a.errs, "started %d runs, %d existed already\n", len(b.Started), len(b.Known))
+			fmt.Fprintf(a.errs, "started %s, %d existed already\n", render.Count(len(b.Started), "run"), len(b.Known))
 			for _, id := range b.Taken {
 				fmt.Fprintf(a.errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
 			}
@@ -209,14 +209,6 @@ one. All of them start at once.`,
 	return c
 }
 
-func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Schedules(ctx)
-		for _, s := range all {
-			out = append(out, s.Name+"\t"+s.Cron+" "+s.Zone)
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Schedules, func(s flawless.Schedule) string { return s.Name + "\t" + s.Cron + " " + s.Zone })
 }

@@ -120,14 +120,6 @@ func (a *app) readSecret(file string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
 }
 
-func (a *app) completeSecret(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.completionContext(c)
-	defer cancel()
-	if cl, err := a.connect(); err == nil && len(args) == 0 {
-		all, _ := cl.Secrets(ctx)
-		for _, s := range all {
-			out = append(out, s.Name+"\t"+strings.Join(s.Hosts, ","))
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeSecret(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, c, args, (*client.Client).Secrets, func(s flawless.Secret) string { return s.Name + "\t" + strings.Join(s.Hosts, ",") })
 }

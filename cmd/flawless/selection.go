@@ -14,6 +14,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 // selection holds the flags that select runs.
@@ -144,8 +145,8 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 			ids = append(ids, r.ID)
 		}
 	}
-	if !yes && !a.confirmed(fmt.Sprintf("%s %d runs? [y/N] ", h.verb, len(ids)), len(ids)) {
-		return fmt.Errorf("nothing was changed: %d runs are selected and you did not confirm; answer y, or use --yes: %w", len(ids), flawless.Invalid)
+	if !yes && !a.confirmed(fmt.Sprintf("%s %s? [y/N] ", h.verb, render.Count(len(ids), "run")), len(ids)) {
+		return fmt.Errorf("nothing was changed: you did not confirm that it is for %s; answer y, or use --yes: %w", render.Count(len(ids), "run"), flawless.Invalid)
 	}
 	type outcome struct {
 		Run   string `json:"run"`
@@ -171,7 +172,7 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.out, "%s: %d runs\n", h.verb, len(all)-len(failed))
+		fmt.Fprintf(a.out, "%s: %s\n", h.verb, render.Count(len(all)-len(failed), "run"))
 	}
 	return errors.Join(failed...)
 }

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 	_ "time/tzdata"
 
@@ -46,18 +44,8 @@ exit code 12. Have your service manager restart it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
 			o.NoUDP = a.TCP
-			if u, err := url.Parse(o.URL); o.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
-				u.User != nil || strings.ContainsAny(o.URL, "?#")) {
-				shown := o.URL
-				if err == nil {
-					shown = u.Redacted()
-				}
-				return fmt.Errorf("--public-url is %q; use a URL without user, query and fragment, such as https://flawless.example: %w", shown, flawless.Invalid)
-			}
-			for _, host := range o.AllowedHosts {
-				if strings.Contains(host, "/") {
-					return fmt.Errorf("--allow-host is %q; use a host name such as flawless.example.com, without http:// and path: %w", host, flawless.Invalid)
-				}
+			if err := daemon.CheckNames(o.URL, o.AllowedHosts); err != nil {
+				return err
 			}
 			var err error
 			if o.Token, err = a.Token(); err != nil {

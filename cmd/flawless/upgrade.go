@@ -57,7 +57,7 @@ moves; with --module you can check a file that is not added yet.`,
 	f.Var(flagvalue.NewInt(&o.Parallel, 0, 1, 256), "parallel", "number of runs to check in parallel (default: the CPU cores of the server)")
 	f.Var(flagvalue.NewInt(&o.Limit, flawless.DefaultUpgradeRuns, 1, flawless.MaxUpgradeRuns), "limit", "maximum number of runs in the report of --json, those that cannot move first; left_out counts the others")
 	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move no run unless all can be moved")
-	sourceFlags(c, &source)
+	source.AddTo(c.Flags())
 	return c
 }
 

@@ -57,6 +57,7 @@ type Run struct {
 	ID, Parent, Module string
 	Queue              flawless.QueueOptions
 	Created            int64 // Unix nanoseconds
+	Stored             bool  // its start is durable
 }
 
 // pool counts the runs admitted under the cap of one module or concurrency key. A waiting run is in the queue of its
@@ -164,7 +165,7 @@ func (c *Control) take(r flawless.Run, wanted func(run string) bool) {
 	} else if c.waiting[r.ID] != nil {
 		return
 	}
-	if begun := r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0); !begun && c.admitted[r.ID] == nil {
+	if !begun(r) && c.admitted[r.ID] == nil {
 		c.wait(w)
 		return
 	}
@@ -172,6 +173,11 @@ func (c *Control) take(r flawless.Run, wanted func(run string) bool) {
 	for _, name := range w.pools() {
 		c.hold(w, name)
 	}
+}
+
+// begun reports whether an open run has taken a turn.
+func begun(r flawless.Run) bool {
+	return r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0)
 }
 
 func modulePool(module string) string { return "module " + module }
@@ -430,10 +436,10 @@ func (c *Control) forget(name string) {
 }
 
 // Leave removes an ended run and admits others in its place.
-func (c *Control) Leave(id string) {
+func (c *Control) Leave(r Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave(id)
+	c.leave(r.ID)
 }
 
 // leave is Leave. The caller holds mu.
@@ -463,7 +469,7 @@ func (c *Control) leave(id string) {
 func (c *Control) LeaveEnded(ctx context.Context, id string) error {
 	h, err := c.o.Store.Head(ctx, id)
 	if errors.Is(err, flawless.NotFound) || err == nil && h.Run.Status.Ended() {
-		c.Leave(id)
+		c.Leave(Run{ID: id})
 		return nil
 	}
 	return err

@@ -28,6 +28,9 @@ type sighting struct {
 // forget is how long a row stays after its node was called dead, so that people can see it.
 const forget = time.Hour
 
+// restart forgets what was seen of living nodes: what another database server shows may be older.
+func (d *detector) restart() { d.seen = nil }
+
 // observe takes the rows of a read that was sent and returned at these times, and returns what it says of the nodes,
 // without those that live.
 //

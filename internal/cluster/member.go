@@ -60,6 +60,7 @@ type Member struct {
 	keys     []string      // ids of the keys of its secrets
 	draining bool          // it has decided so itself
 	detector detector
+	changes  uint64 // of the database server, as of the last renewal
 
 	waiting sync.Mutex    // guards renewed
 	renewed chan struct{} // closed at the next renewal
@@ -244,6 +245,11 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	}
 	m.node, nodes[i] = after, after
 	m.extend(sent)
+	// A number that has not changed counts only from what the same database server has shown.
+	if now := m.o.Store.Moves(); now != m.changes {
+		m.changes = now
+		m.detector.restart()
+	}
 	v := m.detector.observe(asked, returned, nodes)
 	v.Living = slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead })
 	v.Silent = slices.DeleteFunc(v.Silent, func(n flawless.Node) bool { return n.ID == after.ID })

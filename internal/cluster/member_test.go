@@ -334,3 +334,47 @@ func TestFewReadsAreNoSilence(t *testing.T) {
 	see(90, 90, 0)
 	see(91, 91, 0)
 }
+
+// moving is a database that moves from one server to another.
+type moving struct {
+	store.KV
+	changes atomic.Uint64
+}
+
+func (m *moving) Changes() uint64 { return m.changes.Load() }
+
+// TestOtherPrimaryIsWatchedAnew: a node is not called dead because of a number that was seen on another database server.
+func TestOtherPrimaryIsWatchedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := &moving{KV: mem.New()}
+		st, err := store.Open(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		began := time.Now()
+		var silentAfter atomic.Int64
+		a := New(Options{Store: st, Name: "a", Now: clock(), Log: quiet, Seen: func(context.Context, View) {}})
+		b := New(Options{Store: st, Name: "b", Now: clock(), Log: quiet, Seen: func(_ context.Context, v View) {
+			if len(v.Silent) > 0 {
+				silentAfter.CompareAndSwap(0, int64(time.Since(began)))
+			}
+		}})
+		for _, m := range []*Member{a, b} {
+			if err := m.Join(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var tasks sync.WaitGroup
+		tasks.Go(func() { _ = b.Serve(ctx) }) // a is never renewed
+		time.Sleep(DefaultTTL)
+		db.changes.Add(1)
+		time.Sleep(4 * DefaultTTL)
+		stop()
+		tasks.Wait()
+		if got := time.Duration(silentAfter.Load()); got < 2*DefaultTTL || got > 3*DefaultTTL {
+			t.Errorf("the node counts as dead after %v", got)
+		}
+	})
+}

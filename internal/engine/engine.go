@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +15,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -133,11 +133,12 @@ type Engine struct {
 	clock     *clock.Clock            // wakes runs
 	schedules *schedule.Scheduler     // starts runs
 	policy    *policy.Policy          // settings of operators
-	admission *admit.Control          // which runs may begin
+	caps      caps                    // which runs may begin
 	limits    *ratelimit.Limits       // which attempts may begin
 	sweeper   *retention.Sweeper      // removes ended runs
 	scrubber  *scrub.Scrubber         // of a store with files of its own
 	library   *library.Library        // modules
+	holds     heldRuns                // runs that are seized for other servers
 	hub       *hub.Hub                // followers of runs
 	reading   *semaphore.Weighted     // held by followers while they read
 }
@@ -176,7 +177,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.lease.OnLost(e.shardLost)
 	shards := e.lease.Owned()
-	if err := e.load(ctx, shards); err != nil {
+	owned := shards
+	if e.lease.Owns(store.ShardOfCaps) {
+		owned = append(slices.Clone(shards), store.ShardOfCaps)
+	}
+	if err := e.load(ctx, owned); err != nil {
 		e.Kill()
 		return nil, err
 	}
@@ -263,15 +268,11 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("reading rate limits: %w", err)
 	}
 	e.sweeper = e.retention()
-	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
-		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
-		Wake:   func(run string) { e.tasks.Go(func() { e.runs.Wake(run) }) },
-		Owns:   func(run string) bool { return e.runs.Owns(run) == nil },
-		Parked: e.parked})
+	admission := e.newAdmission()
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
-		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
+		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
 	e.states = e.newStates()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock

@@ -230,12 +230,11 @@ func TestNothingBeginsWithoutLease(t *testing.T) {
 	seen := make(chan struct{}, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen <- struct{}{} }))
 	defer server.Close()
-	dialled := make(chan struct{})
+	closed := make(chan struct{})
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		valid.Store(false)
-		close(dialled)
-		return conn, err
+		return &closing{Conn: conn, closed: closed}, err
 	}
 	kinds := effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: dial}, nil)})
 	e, err := reopen(t, mem.New(), Options{Kinds: kinds, Valid: valid.Load})
@@ -246,11 +245,22 @@ func TestNothingBeginsWithoutLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, _ = e.Start(t.Context(), Start{Module: "guest", Workflow: "script", Input: input(t, map[string]any{"url": server.URL, "steps": []map[string]any{{"post": "/"}}}), ID: "run"})
-	<-dialled
-	e.Kill() // returns when the exchange has ended
 	select {
 	case <-seen:
 		t.Error("a call has begun although the lease had ended")
-	default:
+	case <-closed:
 	}
+	e.Kill()
+}
+
+// closing is a connection that tells when it is closed.
+type closing struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *closing) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }

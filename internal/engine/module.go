@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // MaxModule is the maximum size of a module in bytes.
@@ -47,12 +49,9 @@ func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 			if run.Digest != m.Digest || run.Problem == "" {
 				continue
 			}
-			r, err := e.runs.Seize(ctx, run.ID)
-			if err != nil {
-				continue // it is still quarantined, for another reason
-			}
-			r.Mend()
-			r.Release()
+			if err := e.mend(ctx, run.ID); errors.Is(err, flawless.Elsewhere) {
+				_, _ = opMend.ask(ctx, e, store.ShardOf(run.ID), run.ID)
+			} // else it is still quarantined, for another reason
 		}
 		if f.Cursor = next; next == "" {
 			return

@@ -81,15 +81,21 @@ type nothing struct{}
 
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([]byte, error){
-	opAwait.name:  opAwait.handle,
-	sendOp.name:   sendOp.handle,
-	endedOp.name:  endedOp.handle,
-	visitOp.name:  visitOp.handle,
-	leaveOp.name:  leaveOp.handle,
-	holdsOp.name:  holdsOp.handle,
-	queuesOp.name: queuesOp.handle,
-	lookOp.name:   lookOp.handle,
-	breakOp.name:  breakOp.handle,
+	opAwait.name:   opAwait.handle,
+	sendOp.name:    sendOp.handle,
+	endedOp.name:   endedOp.handle,
+	visitOp.name:   visitOp.handle,
+	leaveOp.name:   leaveOp.handle,
+	holdsOp.name:   holdsOp.handle,
+	queuesOp.name:  queuesOp.handle,
+	lookOp.name:    lookOp.handle,
+	breakOp.name:   breakOp.handle,
+	opSeize.name:   opSeize.handle,
+	opHoldOn.name:  opHoldOn.handle,
+	opMove.name:    opMove.handle,
+	opRelease.name: opRelease.handle,
+	opMend.name:    opMend.handle,
+	capsOp.name:    capsOp.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does

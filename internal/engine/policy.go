@@ -42,9 +42,9 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
 	}
 	if capped {
-		err = e.admission.Track(ctx, module)
+		err = e.trackCap(ctx, module)
 	}
-	e.admission.Shift()
+	e.shiftCaps()
 	return s, err
 }
 

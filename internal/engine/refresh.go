@@ -65,11 +65,11 @@ func (e *Engine) refreshSettings(ctx context.Context) error {
 		return err
 	}
 	for _, module := range capped {
-		if err := e.admission.Track(ctx, module); err != nil {
+		if err := e.trackCap(ctx, module); err != nil {
 			return err
 		}
 	}
-	e.admission.Shift()
+	e.shiftCaps()
 	return nil
 }
 

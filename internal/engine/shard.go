@@ -55,7 +55,7 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 
 // load reads what belongs to shards that were claimed, and accepts their runs.
 func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
-	if err := e.admission.Load(ctx, shards); err != nil {
+	if err := e.loadCaps(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	schedules, err := e.store.Schedules(ctx, shards)
@@ -69,7 +69,9 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 		}
 	}
 	e.errands.Moved()
-	e.admission.Shift()
+	if err := e.startCaps(ctx, shards); err != nil {
+		return fmt.Errorf("reading queued runs: %w", err)
+	}
 	e.schedules.Load(schedules)
 	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
 	if err != nil {
@@ -89,7 +91,7 @@ func ofRuns(shards []store.Shard) []store.Shard {
 // shards are given up in any case; if that cannot be written, the store still names this engine as their owner. Shards that
 // another Release gives up are left to it.
 func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
-	shards = e.leave(shards)
+	shards = e.departing(shards)
 	if len(shards) == 0 {
 		return nil
 	}
@@ -107,8 +109,8 @@ func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
 	return free
 }
 
-// leave returns those of some shards that the engine has and does not give up yet, and notes that it does.
-func (e *Engine) leave(shards []store.Shard) (leaving []store.Shard) {
+// departing returns those of some shards that the engine has and does not give up yet, and notes that it does.
+func (e *Engine) departing(shards []store.Shard) (leaving []store.Shard) {
 	e.moves.Lock()
 	defer e.moves.Unlock()
 	e.abandonLost()
@@ -188,7 +190,7 @@ func (e *Engine) abandon(shards []store.Shard) {
 	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
 	e.limits.Abandon(of.run)
-	e.admission.Abandon(of.run)
+	e.abandonCaps(of)
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
 }

@@ -2,12 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/core"
-	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/upgrade"
 )
@@ -77,6 +76,9 @@ func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
 
 func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {
 	r, err := u.runs.Seize(ctx, id)
+	if _, none := u.peers.(alone); errors.Is(err, flawless.Elsewhere) && !none {
+		return (*Engine)(u).seizeElsewhere(ctx, id)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +86,3 @@ func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {
 }
 
 func (u *upgrades) Accepts() error { return u.life.Accept() }
-
-// seized is a seized run as an upgrade sees it.
-type seized struct{ live.Seized }
-
-func (s seized) Now() (end flawless.Status, turns int, digest string) {
-	s.View(func(s *core.State) { end, turns, digest = s.Outcome(), s.Turns(), s.Start().Digest })
-	return end, turns, digest
-}
-
-func (s seized) Move(u flawless.Upgrade) error { return s.Upgrade(u) }

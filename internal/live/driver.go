@@ -127,7 +127,7 @@ func (r *Run) admitted() bool {
 		return true
 	}
 	start := r.s.Start()
-	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
+	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time, Stored: r.stored != nil}
 	if start.Queue != nil {
 		a.Queue = *start.Queue
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -244,7 +245,7 @@ func (r *Run) follow(batch []pending, w *store.Write, at store.Position, summary
 		g.o.Clock.Add(w.After.Wake, r.id)
 	}
 	if summary.Status.Ended() {
-		g.o.Admission.Leave(r.id)
+		g.o.Admission.Leave(admit.RunOf(summary))
 		for _, k := range g.o.Kinds {
 			if k.Ended != nil {
 				k.Ended(r.id)

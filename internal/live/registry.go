@@ -41,6 +41,19 @@ type Handler interface {
 	Rests(run string)
 }
 
+// Admission decides which runs may begin. The Registry calls it under the lock of a run, so its methods neither call the
+// Registry nor wait for another server.
+type Admission interface {
+	// Admits reports whether a run that has not begun may take its first turn. If not, the run is woken when it may.
+	Admits(r admit.Run) bool
+	// Leave is told that a run has ended, when that is durable.
+	Leave(r admit.Run)
+	// LeaveEnded is told of a run that was not accepted. The store may have another one of its id, which has perhaps ended.
+	LeaveEnded(ctx context.Context, id string) error
+	// Blockers returns the runs that keep one from beginning, and in words what they use up.
+	Blockers(id string) (runs []string, by string)
+}
+
 // Options configures a Registry. Everything but Ring, TurnTime and Freezing is required.
 type Options struct {
 	Handler   Handler
@@ -54,7 +67,7 @@ type Options struct {
 	URL       string // public URL of the server
 
 	Residency *residency.Residency
-	Admission *admit.Control
+	Admission Admission
 	Limits    *ratelimit.Limits
 	Policy    *policy.Policy
 	Library   *library.Library

@@ -26,6 +26,7 @@ func TestAcceptedNamesCanBeAddressed(t *testing.T) {
 		"/runs/{id}":      flawless.CheckID,
 		"/workflow/{id}":  flawless.CheckID,
 		"/modules/{name}": func(n string) error { return flawless.CheckName("a name", n) },
+		"/nodes/{name}":   func(n string) error { return flawless.CheckName("a name", n) },
 		"/schedules/":     func(n string) error { return flawless.CheckName("a name", n) },
 		"/states/":        flawless.CheckStateName,
 		"/secrets/":       flawless.CheckSecretName,

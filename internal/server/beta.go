@@ -14,6 +14,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -48,8 +49,8 @@ func (a *api) betaRoutes() []betaRoute {
 // betaHandler returns a handler that answers with the value or the error that an operation returns.
 func (a *api) betaHandler(op betaRoute) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if p := passageOf(r.Context()); p != nil {
-			p.op = op.pattern
+		if p := forward.Of(r.Context()); p != nil {
+			p.Op = op.pattern
 		}
 		v, err := op.do(w, r)
 		status := http.StatusOK
@@ -85,7 +86,7 @@ func readJSON(r *http.Request, v any) error {
 // readText reads a text body.
 func readText(r *http.Request) ([]byte, error) {
 	b, err := readBody(r.Body, maxBody)
-	keepBody(r.Context(), b)
+	forward.KeepBody(r.Context(), b)
 	if err == nil {
 		err = checkText("the body of the request", b)
 	}
@@ -93,12 +94,12 @@ func readText(r *http.Request) ([]byte, error) {
 }
 
 func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
-	if passageOf(r.Context()) != nil { // another server may need all of it
+	if forward.Of(r.Context()) != nil { // another server may need all of it
 		b, err := readBody(r.Body, engine.MaxModule+1<<20)
 		if err != nil {
 			return nil, fmt.Errorf("deploying a module: %w", err)
 		}
-		keepBody(r.Context(), b)
+		forward.KeepBody(r.Context(), b)
 		r.Body = io.NopCloser(bytes.NewReader(b))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, engine.MaxModule+1<<20)
@@ -139,7 +140,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow, ID: made(r.Context(), "", a.engine.NewID)}
+	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow, ID: forward.Made(r.Context(), "", a.engine.NewID)}
 	if in.Input != nil {
 		o.Input = json.RawMessage(*in.Input)
 	}
@@ -178,7 +179,7 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data), Key: made(r.Context(), "", messageKey)})
+	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data), Key: forward.Made(r.Context(), "", messageKey)})
 	return "ok", err
 }
 
@@ -192,8 +193,8 @@ func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	for try := 0; ; try++ {
 		id := a.alphaID(time.Now())
-		if p := passageOf(r.Context()); p != nil && try == 0 {
-			if id, err = strconv.ParseInt(made(r.Context(), "", func() string { return strconv.FormatInt(id, 10) }), 10, 64); err != nil {
+		if p := forward.Of(r.Context()); p != nil && try == 0 {
+			if id, err = strconv.ParseInt(forward.Made(r.Context(), "", func() string { return strconv.FormatInt(id, 10) }), 10, 64); err != nil {
 				return nil, err
 			}
 		}

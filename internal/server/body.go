@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -73,7 +73,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	b, err := readBody(c.BodyReader(), op.MaxBodyBytes-1)
-	keepBody(c.Context(), b)
+	forward.KeepBody(c.Context(), b)
 	if _, isJSON := op.RequestBody.Content["application/json"]; err == nil && isJSON {
 		err = checkText("the body of the request", b)
 	}
@@ -88,13 +88,6 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(&bodyContext{c, b, a.lend})
-}
-
-// keepBody keeps the body of a request that may have to be passed on. Nobody changes its bytes.
-func keepBody(ctx context.Context, b []byte) {
-	if p := passageOf(ctx); p != nil {
-		p.body = b
-	}
 }
 
 // optionalBodies makes a body optional if all of its members are. The framework requires every body that is not a

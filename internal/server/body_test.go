@@ -103,7 +103,7 @@ func newOwned(t *testing.T) *owned {
 		t.Fatal(err)
 	}
 	o.vault = newVault(t, s, t.TempDir())
-	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault})
+	e, err := openEngine(t.Context(), engine.Options{Store: s, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Vault: o.vault, Cluster: aNode(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -294,6 +294,9 @@ var succeeding = map[string]func(o *owned){
 	},
 	"GET /api/v1/modules/{name}/settings": asked("GET /api/v1/modules/guest/settings"),
 	"GET /api/v1/limits":                  asked("GET /api/v1/limits"),
+	"GET /api/v1/nodes":                   asked("GET /api/v1/nodes"),
+	"POST /api/v1/nodes/{name}/drain":     asked("POST /api/v1/nodes/a/drain"),
+	"POST /api/v1/nodes/{name}/undrain":   asked("POST /api/v1/nodes/a/undrain"),
 	"DELETE /api/v1/limits/{host}": func(o *owned) {
 		o.do("PUT", "/api/v1/limits/b.example.com", `{"rate":"1/s"}`)
 		o.do("DELETE", "/api/v1/limits/b.example.com", "")

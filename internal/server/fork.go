@@ -8,6 +8,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -49,7 +50,7 @@ func (a *api) forks() {
 			out, err := a.engine.Offline(ctx, in.ID, o)
 			return &body[Forked]{Forked{Offline: &out}}, reply.From(err)
 		}
-		o.ID = made(ctx, o.ID, a.engine.NewID)
+		o.ID = forward.Made(ctx, o.ID, a.engine.NewID)
 		r, err := a.engine.Fork(ctx, in.ID, o)
 		return &body[Forked]{Forked{Run: &r}}, reply.From(err)
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -50,7 +51,7 @@ func (a *api) post(ctx context.Context, in *struct {
 	Body Post
 },
 ) (*body[Posted], error) {
-	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: made(ctx, in.Body.Key, messageKey), Who: in.Body.Who}
+	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: forward.Made(ctx, in.Body.Key, messageKey), Who: in.Body.Who}
 	if len(m.Body) == 0 {
 		m.Body = flawless.Bytes("null")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -54,7 +55,7 @@ func (a *api) promises() {
 
 func (a *api) settle(ctx context.Context, token string, with engine.Settlement, who string) (*body[flawless.Promise], error) {
 	p, err := a.engine.Settle(ctx, token, with, who)
-	if before := new(engine.Settled); isRepeated(ctx) && errors.As(err, &before) && before.With.Same(with) {
+	if before := new(engine.Settled); forward.IsRepeated(ctx) && errors.As(err, &before) && before.With.Same(with) {
 		p, err = before.Promise, nil // by the same request, most likely
 	}
 	return &body[flawless.Promise]{p}, reply.From(err)

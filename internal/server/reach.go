@@ -41,8 +41,10 @@ var reach = []rules{
 	{"health", ofServer, true, reads, ""},
 	{"get-store-check", ofServer, true, reads, ""},
 	{"list-nodes", inStore, true, reads, ""},
-	{"drain-node", inStore, true, sameAfter, ""},
-	{"undrain-node", inStore, true, sameAfter, ""},
+	{"drain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
+	{"undrain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
+	{"get-history", ofServer, true, reads, ""},
+	{"accept-history", ofServer, true, "it is accepted once", ""},
 	{"check-store", ofServer, true, "a check that is running is not started twice", ""},
 
 	{"start-run", atOwner, true, "the first server chooses the id, and an id starts one run", lookRun},

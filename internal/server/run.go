@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -124,7 +125,7 @@ func (a *api) runs() {
 			Key     string `query:"id" doc:"id of the new run; the same id never starts a second run"`
 			Version string `query:"version" doc:"version of the module; default: the one that was requested for the old run, or else the newest"`
 		}) (*body[flawless.Run], error) {
-			r, err := a.engine.Restart(ctx, in.ID, made(ctx, in.Key, a.engine.NewID), in.Version)
+			r, err := a.engine.Restart(ctx, in.ID, forward.Made(ctx, in.Key, a.engine.NewID), in.Version)
 			return &body[flawless.Run]{r}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run at once, without letting its code clean up"),
@@ -154,7 +155,7 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: made(ctx, in.Body.ID, a.engine.NewID), Labels: in.Body.Labels, Version: in.Body.Version,
+	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: forward.Made(ctx, in.Body.ID, a.engine.NewID), Labels: in.Body.Labels, Version: in.Body.Version,
 		Queue: flawless.QueueOptions{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
 	if in.Body.Deadline != nil {
 		if o.Deadline = *in.Body.Deadline; o.Deadline.IsZero() {

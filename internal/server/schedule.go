@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/schedule"
 )
@@ -94,7 +95,7 @@ func (a *api) schedules() {
 			SchedulePath
 			Key string `query:"key" doc:"key of this run; the same key never starts a second run"`
 		}) (*body[Triggered], error) {
-			r, started, err := a.engine.Schedules().Trigger(ctx, in.Name, made(ctx, in.Key, a.engine.NewID))
+			r, started, err := a.engine.Schedules().Trigger(ctx, in.Name, forward.Made(ctx, in.Key, a.engine.NewID))
 			return &body[Triggered]{Triggered{r, started}}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("backfill-schedule", http.MethodPost, "/schedules/{name}/backfill", "Start runs for past times that have none"),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/peer"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
@@ -32,8 +33,8 @@ type api struct {
 	lend   func([]byte) io.Reader
 	budget *budget
 
-	inner   http.Handler // all operations
-	cluster *Cluster     // nil if there is no other server
+	inner http.Handler // all operations
+	peer  *peer.Peer   // nil if there are no other servers
 
 	lastAlpha atomic.Int64 // last id generated for a run of the alpha's API
 }
@@ -70,7 +71,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	}
 	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: newBudget()}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(noteOperation, a.checkContentType, a.checkQuery, a.takeBody)
+	a.huma.UseMiddleware(a.follow, a.checkContentType, a.checkQuery, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -125,28 +126,28 @@ func (a *api) streams() {
 	})
 	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Follow the changes of all runs"),
 		"`run` events, of all servers on the database; a `reset` event where changes may be missing, because a server has stopped or is new: look at the runs again",
-		eventKind{"run", typeOf[flawless.Run]()}, eventKind{"reset", typeOf[Reset]()})
+		eventKind{"run", typeOf[flawless.Run]()}, eventKind{"reset", typeOf[forward.Reset]()})
 	huma.Register(a.huma, watch, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
 		ctx, end := context.WithCancel(ctx)
-		w := a.watch(ctx)
+		w := forward.Watch(ctx, a.peer, a.watched(ctx))
 		return a.streaming(func(ctx context.Context, s *stream) error {
-			defer w.close()
+			defer w.Close()
 			defer end()
 			for {
-				var c change
+				var c forward.Change
 				select {
-				case c = <-w.changes:
+				case c = <-w.Changes():
 				case <-ctx.Done():
 					return ctx.Err()
 				}
 				var err error
 				switch {
-				case c.err != nil:
-					return c.err
-				case c.run == nil:
-					err = s.send("reset", "", c.reset)
+				case c.Err != nil:
+					return c.Err
+				case c.Run == nil:
+					err = s.send("reset", "", c.Reset)
 				default:
-					err = s.send("run", "", c.run)
+					err = s.send("run", "", c.Run)
 				}
 				if err != nil {
 					return err

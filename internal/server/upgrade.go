@@ -50,7 +50,10 @@ func (a *api) upgrades() {
 	})
 }
 
-func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamResponse, error) {
+func (a *api) upgrade(ctx context.Context, in *UpgradeModule) (*huma.StreamResponse, error) {
+	if err := a.needShard(ctx); err != nil {
+		return nil, reply.From(err)
+	}
 	o := engine.Upgrade{Runs: in.Runs, From: in.From, Parallel: in.Parallel, DryRun: in.DryRun, AllOrNothing: in.AllOrNothing, Limit: in.Limit, Who: in.Who}
 	if len(in.Bytes) > 0 {
 		o.Module = in.Bytes

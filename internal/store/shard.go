@@ -14,7 +14,7 @@ type Shard = key.Shard
 const (
 	// Shards is the number of shards. It is fixed: the keys of a database depend on it.
 	Shards = key.Shards
-	// ShardOfCaps is reserved for the caps of all modules and keys. It has a lease, but no rows yet.
+	// ShardOfCaps is reserved for the caps of all modules and keys. Its rows are the grants, whose keys have no shard.
 	ShardOfCaps = key.ShardOfCaps
 )
 

@@ -88,6 +88,7 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		s.PutSettings(ctx, l, nil, flawless.Settings{Module: "m"}),
 		s.PutHost(ctx, l, "h", nil, &flawless.Host{Host: "h"}),
 		s.PutLimit(ctx, l, "h", nil, &flawless.Limit{Host: "h"}),
+		s.PutGrants(ctx, l, "order-7"),
 		s.ChangeSecrets(ctx, l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: "s"}}}}),
 		s.PutNode(ctx, nil, &flawless.Node{ID: "n"}),
 		s.PutCheck(ctx, l, flawless.StoreCheck{}),
@@ -124,7 +125,7 @@ var affected = map[key.Family]string{
 	key.Placed: "lists  ", key.Active: "lists  ", key.Timer: "lists  ", key.Rebuilt: "lists  ", key.Generation: "generation of the lists  ",
 	key.Version: "versions of modules  ", key.Binary: "module m version 1 bytes", key.State: "states  ", key.Schedule: "schedules  ", key.Limit: "limits  ",
 	key.Host: "settings of hosts  ", key.Settings: "settings of modules  ", key.Secret: "secrets  ", key.Gone: "removed runs  ",
-	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.Change: "numbers of changes  ",
+	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.Change: "numbers of changes  ", key.Grant: "admitted runs  ",
 }
 
 // TestDamageOfEachRowIsListed, of this row alone, whether it can still be read or not.

@@ -34,6 +34,7 @@ var kept = []struct {
 	{key.Transfer, "mark of a copied store", restore},
 	{key.Check, "last check", "nothing: it is written again"},
 	{key.Change, "numbers of changes", restore},
+	{key.Grant, "admitted runs", restore},
 }
 
 // ofRuns has the families whose keys begin with the shard and the id of a run, which is listed by itself.

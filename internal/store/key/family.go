@@ -38,6 +38,7 @@ import "slices"
 //	R         R                               key for the hashes of masked values
 //	Q history Q                               whether the logs have every call that was made
 //	Z check   Z                               result of the last check of the store, JSON
+//	A grant   A id                            nothing: the owner of the caps has admitted the run
 //	N change  N family                        a number, another one after each change in a family; for v also
 //	                                          which modules are being removed
 //
@@ -83,13 +84,14 @@ const (
 	Check      Family = 'Z'
 	History    Family = 'Q'
 	Change     Family = 'N'
+	Grant      Family = 'A'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant,
 	}
 )
 

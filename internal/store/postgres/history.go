@@ -66,6 +66,9 @@ func (db *DB) remember(ctx context.Context, conn *pgx.Conn) error {
 // notes that in the same transaction, because the numbers do not tell any more afterwards.
 func (db *DB) makeLanes(ctx context.Context, conn *pgx.Conn) error {
 	if db.memory == nil {
+		if now := db.primary(ctx, conn); now != "" {
+			db.at.Store(&now)
+		}
 		_, err := conn.Exec(ctx, "INSERT INTO "+db.schema+".lanes (node, lane, generation, n, failed) SELECT $1, lane, 0, 0, '{}' FROM generate_series(0, $2::int4 - 1) AS lane", db.node, db.o.Lanes)
 		return err
 	}
@@ -223,8 +226,10 @@ func (db *DB) followPrimary(ctx context.Context, conn *pgx.Conn) error {
 	if now == "" || now == *before {
 		return nil
 	}
-	if err := db.notePrimary(ctx, conn, now); err != nil {
-		return err
+	if db.memory != nil {
+		if err := db.notePrimary(ctx, conn, now); err != nil {
+			return err
+		}
 	}
 	if db.at.CompareAndSwap(before, &now) {
 		db.log.Info("the database has another primary, which has all acknowledged writes of this server", "before", *before, "now", now)

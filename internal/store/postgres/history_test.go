@@ -157,6 +157,8 @@ func TestAnotherPrimaryRaisesQuestion(t *testing.T) {
 	}
 	defer crash(t, db)
 	apply(t, db, set(item("a", "1")))
+	plain := openAt(t, s.URL(pgtest.User), "x", Options{}) // as for the renewal of leases
+	closing(t, plain)
 	before := s.Exec(t, "SELECT value FROM x.meta WHERE name = 'primary'")
 	promote := func() {
 		t.Helper()
@@ -171,6 +173,9 @@ func TestAnotherPrimaryRaisesQuestion(t *testing.T) {
 	apply(t, db, set(item("a", "2")))
 	if now := s.Exec(t, "SELECT value FROM x.meta WHERE name = 'primary'"); now == before || now == "" || db.Changes() == 0 {
 		t.Errorf("the primary was %s and is %s, with %d changes", before, now, db.Changes())
+	}
+	if _, err := plain.Get(t.Context(), []byte("a")); err != nil || plain.Changes() == 0 {
+		t.Errorf("a read has not noticed the other primary: %d changes, %v", plain.Changes(), err)
 	}
 	if losses := mustLose(t, db); len(losses) > 0 {
 		t.Errorf("nothing was lost, but it says %+v", losses)

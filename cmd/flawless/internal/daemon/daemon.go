@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -266,6 +267,24 @@ func BindAddress(bind, usual string) (string, error) {
 		return "", fmt.Errorf("--bind is %q; use a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// CheckNames returns [flawless.Invalid] for the URL or the names of hosts at which others are to reach the server.
+func CheckNames(public string, hosts []string) error {
+	if u, err := url.Parse(public); public != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		u.User != nil || strings.ContainsAny(public, "?#")) {
+		shown := public
+		if err == nil {
+			shown = u.Redacted()
+		}
+		return fmt.Errorf("--public-url is %q; use a URL without user, query and fragment, such as https://flawless.example: %w", shown, flawless.Invalid)
+	}
+	for _, host := range hosts {
+		if strings.Contains(host, "/") {
+			return fmt.Errorf("--allow-host is %q; use a host name such as flawless.example.com, without http:// and path: %w", host, flawless.Invalid)
+		}
+	}
+	return nil
 }
 
 // hostNames returns the host names that the operator gave the server.

@@ -48,6 +48,7 @@ type node struct {
 	leases *postgres.DB // for nothing but the lease
 	pulse  cluster.Pulse
 
+	cluster.Roster
 	member      *cluster.Member
 	peer        *peer.Peer
 	keeper      *cluster.Keeper
@@ -99,11 +100,8 @@ func (o *Options) nodeName() (string, error) {
 		name, _ = os.Hostname()
 		name = strings.ToLower(name)
 	}
-	bad := func(r rune) bool {
-		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}
-	if name == "" || len(name) > 100 || strings.ContainsFunc(name, bad) || strings.HasPrefix(name, "nod_") {
-		return "", fmt.Errorf("the name of this node is %.100q; give one with --name, of up to 100 letters, digits, dots, hyphens and underscores, that does not begin with nod_: %w", name, flawless.Invalid)
+	if err := flawless.CheckName("a node's name", name); err != nil {
+		return "", fmt.Errorf("the name of this node is %.100q; give one with --name: %w", name, err)
 	}
 	return name, nil
 }
@@ -126,6 +124,7 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 		return errors.Join(err, l.Close())
 	}
 	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Seen: n.seen, Figures: n.figures})
+	n.Roster = cluster.Roster{Store: n.store, Self: n.member.Node().ID, Seen: func() cluster.View { v, _ := n.views(); return v }}
 	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log}
 	n.peer = peer.New(peer.Options{Store: n.store, Self: n.member.Node().ID, Key: key, Listener: l, Log: n.log})
 	return nil
@@ -229,8 +228,11 @@ func (n *node) seen(ctx context.Context, v cluster.View) {
 	n.mu.Unlock()
 	n.acting.Lock()
 	defer n.acting.Unlock()
-	if n.engine.Load() != nil && !n.stopping.Load() {
+	if e := n.engine.Load(); e != nil && !n.stopping.Load() {
 		n.keeper.See(ctx, v)
+		if err := e.Refresh(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("reading what other nodes have changed failed, will retry", "error", err)
+		}
 	}
 }
 
@@ -445,78 +447,4 @@ func (n *node) Ready(ctx context.Context) error {
 		return errors.New("this node owns no shards yet, and knows no other node that does")
 	}
 	return nil
-}
-
-// Nodes implements [engine.Cluster].
-func (n *node) Nodes(ctx context.Context) ([]flawless.NodeStatus, error) {
-	all, err := n.store.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	owners, err := n.store.Owners(ctx)
-	if err != nil {
-		return nil, err
-	}
-	has := map[string]int{}
-	for _, owner := range owners[:store.Shards] {
-		has[owner]++
-	}
-	v, _ := n.views()
-	list := make([]flawless.NodeStatus, 0, len(all))
-	for _, one := range all {
-		list = append(list, flawless.NodeStatus{Node: one, Shards: has[one.ID], LeaseAge: v.Ages[one.ID].Milliseconds(), Self: one.ID == n.member.Node().ID})
-	}
-	slices.SortFunc(list, func(a, b flawless.NodeStatus) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return list, nil
-}
-
-// Drain implements [engine.Cluster]. The node sees it at its next renewal.
-func (n *node) Drain(ctx context.Context, name string, drain bool) (flawless.NodeStatus, error) {
-	for {
-		all, err := n.Nodes(ctx)
-		if err != nil {
-			return flawless.NodeStatus{}, err
-		}
-		one, err := pick(all, name)
-		if err != nil || one.Draining == drain {
-			return one, err
-		}
-		after := one.Node
-		after.Draining = drain
-		switch err := n.store.PutNode(ctx, &one.Node, &after); {
-		case err == nil:
-			n.log.Info("asked a node to change", "node", after.Name, "id", after.ID, "drain", drain)
-			one.Node = after
-			return one, nil
-		case !errors.Is(err, flawless.Fenced): // else it has renewed its lease in between
-			return flawless.NodeStatus{}, err
-		}
-	}
-}
-
-// pick returns the node with a name or an id that has not ended.
-func pick(all []flawless.NodeStatus, name string) (flawless.NodeStatus, error) {
-	var found []flawless.NodeStatus
-	dead := false
-	for _, one := range all {
-		if one.Name == name || one.ID == name {
-			if dead = dead || one.Dead; !one.Dead {
-				found = append(found, one)
-			}
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return flawless.NodeStatus{}, fmt.Errorf("%d nodes have the name %s: give the id of one of them: %w", len(found), name, flawless.Conflict)
-	case dead:
-		return flawless.NodeStatus{}, fmt.Errorf("node %s has ended, and others have its shards: %w", name, flawless.Conflict)
-	}
-	return flawless.NodeStatus{}, fmt.Errorf("there is no node %.100q: %w", name, flawless.NotFound)
 }

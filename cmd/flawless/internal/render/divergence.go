@@ -9,12 +9,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/flawless-engine/flawless"
 )
 
 // Sources are the source directories of both sides of a divergence; empty if there is none. A line of the old
 // code is never looked up in the source of the new code, where it may be a different one.
 type Sources struct{ Logged, Asked string }
+
+// AddTo adds the flags for the directories to a command.
+func (s *Sources) AddTo(f *pflag.FlagSet) {
+	f.StringVar(&s.Asked, "source", ".", "source directory of the new code, to show the lines that differ")
+	f.StringVar(&s.Logged, "logged-source", "", "source directory of the code that the run was logged with, to show its lines as well")
+}
 
 // of returns the sources for a replay. own says that it uses the code that the run was logged with.
 func (s Sources) of(own bool) Sources {

@@ -17,7 +17,7 @@ func Replay(w io.Writer, r flawless.Replay, source Sources) {
 		with = "another module"
 	}
 	fmt.Fprintf(w, "replayed run %s (%s/%s) with %s (%.12s)\n", r.Run, r.Module, r.Workflow, with, r.Digest)
-	fmt.Fprintf(w, "%d of %d turns, %d calls, %d units in %v; memory %s, hash %.16s\n", r.Turns, r.Of, r.Calls, r.Cost, r.Took.Round(10*time.Microsecond), Size(r.Memory), r.Hash)
+	fmt.Fprintf(w, "%d of %d turns, %s, %d units in %v; memory %s, hash %.16s\n", r.Turns, r.Of, Count(r.Calls, "call"), r.Cost, r.Took.Round(10*time.Microsecond), Size(r.Memory), r.Hash)
 	printedLines(w, r)
 	if r.Divergence != nil {
 		Divergence(w, r.Divergence, source.of(r.Own))

@@ -164,7 +164,7 @@ func Detail(r flawless.Run) string {
 
 // retryingText formats the state of a call that is being retried.
 func retryingText(r flawless.Retrying) string {
-	text := fmt.Sprintf("retrying call %d since %s, %d attempts: %s", r.Call, Time(r.Since), r.Attempts, r.Reason)
+	text := fmt.Sprintf("retrying call %d since %s, %s: %s", r.Call, Time(r.Since), Count(r.Attempts, "attempt"), r.Reason)
 	if r.Next == nil {
 		return text + "; an attempt is in progress or waits for a permit"
 	}

@@ -1,4 +1,4 @@
-package server
+package forward
 
 import (
 	"bytes"
@@ -8,41 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/peer"
 	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/store"
 )
-
-// Several servers on one database are one engine: any of them answers any request. A request is tried here first. If the
-// engine says that another server owns what it is for, nothing has been done, and the request goes to the owner, one hop:
-// the owner carries it out or says that it is not the owner, and never passes it on.
-
-// Cluster connects the API with those of the other servers on the same database.
-type Cluster struct {
-	Peer *peer.Peer
-	// Patience is how long a request waits for somebody to own what it is for, such as while another server takes over from
-	// one that has crashed. 0 is 20 s, twice the time of a lease.
-	Patience time.Duration
-}
-
-// HandlerOf returns the API of one server of several: for clients, without authentication (see [Require]), and for requests
-// that other servers pass on. Streams end when ctx ends.
-func HandlerOf(ctx context.Context, e *engine.Engine, log *slog.Logger, c Cluster) (clients, servers http.Handler) {
-	c.Patience = cmp.Or(c.Patience, 20*time.Second)
-	a, _ := newAPI(ctx, e, log, http.NewServeMux())
-	a.cluster = &c
-	return guard(log, forStore(e.Health().Store, whileHealthy(e, http.HandlerFunc(a.forward)))), guard(log, whileHealthy(e, http.HandlerFunc(a.arrive)))
-}
 
 // Headers of requests that a server passes on. Those of clients are ignored.
 const (
@@ -51,34 +26,42 @@ const (
 	shardHeader = reply.ShardHeader
 )
 
-// passage is a request in a cluster, from the first server that has it to the one that carries it out.
-type passage struct {
-	passedOn bool   // another server has passed it on to this one
-	again    bool   // it may have been carried out before: the connection to its owner broke
-	alone    bool   // the owner cannot be reached: answer from the store
-	made     string // an id or a key that was made for it; the same however often it is repeated
-	body     []byte // as takeBody has read it
-	op       string // the operation, once it is known
+// Passage is a request in a cluster, from the first server that has it to the one that carries it out.
+type Passage struct {
+	Op       string // the operation; set it once it is known
+	PassedOn bool   // another server has passed it on to this one
+	Alone    bool   // the owner cannot be reached: answer from the store
+
+	again bool   // it may have been carried out before: the connection to its owner broke
+	made  string // an id or a key that was made for it; the same however often it is repeated
+	body  []byte // as KeepBody got it
 }
 
-type passageKey struct{}
+type key struct{}
 
-// passageOf returns the passage of a request, or nil if there is only one server.
-func passageOf(ctx context.Context) *passage {
-	p, _ := ctx.Value(passageKey{}).(*passage)
+// Of returns the passage of a request, or nil if there is only one server.
+func Of(ctx context.Context) *Passage {
+	p, _ := ctx.Value(key{}).(*Passage)
 	return p
 }
 
-// isRepeated reports whether a request may have been carried out before.
-func isRepeated(ctx context.Context) bool {
-	p := passageOf(ctx)
+// KeepBody keeps the body of a request that may have to be passed on. Nobody may change its bytes.
+func KeepBody(ctx context.Context, b []byte) {
+	if p := Of(ctx); p != nil {
+		p.body = b
+	}
+}
+
+// IsRepeated reports whether a request may have been carried out before.
+func IsRepeated(ctx context.Context) bool {
+	p := Of(ctx)
 	return p != nil && p.again
 }
 
-// made returns an id or a key for what a request creates: given if the client has given one. In a cluster it is made by the
+// Made returns an id or a key for what a request creates: given if the client has given one. In a cluster it is made by the
 // first server and is the same for all repetitions, so they create nothing twice. Otherwise it is "", and the engine makes one.
-func made(ctx context.Context, given string, by func() string) string {
-	p := passageOf(ctx)
+func Made(ctx context.Context, given string, by func() string) string {
+	p := Of(ctx)
 	if given != "" || p == nil {
 		return given
 	}
@@ -88,47 +71,40 @@ func made(ctx context.Context, given string, by func() string) string {
 	return p.made
 }
 
-// ownersWord returns an error that sends the request to the owner of a run, which knows more about it than the store says.
-// It returns nil at the owner, and if the owner cannot be reached.
-func (a *api) ownersWord(ctx context.Context, run string) error {
-	if p := passageOf(ctx); p == nil || p.passedOn || p.alone {
-		return nil
-	}
-	if err := a.engine.Owns(run); errors.Is(err, flawless.Elsewhere) {
-		return err
-	}
-	return nil
+// Rules say how requests for an operation are passed on.
+type Rules struct {
+	Again   bool   // may be sent again when it is unknown whether it was carried out
+	Look    string // what a person does to find out whether it was
+	OrStore bool   // if the owner cannot be reached, it is tried once more, with Passage.Alone
 }
 
-// needShard returns an error that sends a request to another server if this one owns nothing, so that it cannot write. It is for
-// operations that answer before they write; the others find out when they do.
-func (a *api) needShard(ctx context.Context) error {
-	if p := passageOf(ctx); p == nil || p.passedOn || len(a.engine.Shards()) > 0 {
-		return nil
-	}
-	return &store.ElsewhereError{Shard: store.ShardOfCaps}
+// Forwarder is a handler for requests of clients. Its fields do not change.
+type Forwarder struct {
+	Peer *peer.Peer
+	// Patience is how long a request waits for somebody to own what it is for.
+	Patience time.Duration
+	Inner    http.Handler // tries to carry out a request
+	Rules    func(op string) Rules
 }
 
-// arrive answers a request that another server has passed on.
-func (a *api) arrive(w http.ResponseWriter, r *http.Request) {
-	p := &passage{passedOn: true, again: r.Header.Get(againHeader) != "", made: r.Header.Get(madeHeader)}
-	a.inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passageKey{}, p)))
+// Arrive answers a request that another server has passed on.
+func (x *Forwarder) Arrive(w http.ResponseWriter, r *http.Request) {
+	p := &Passage{PassedOn: true, again: r.Header.Get(againHeader) != "", made: r.Header.Get(madeHeader)}
+	x.Inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, p)))
 }
 
-// forward answers a request of a client, here or by passing it on.
-func (a *api) forward(w http.ResponseWriter, r *http.Request) {
-	p := &passage{}
-	ctx := context.WithValue(r.Context(), passageKey{}, p)
-	read := false
-	f := &forwarding{api: a, passage: p, began: time.Now()}
-	for {
+// ServeHTTP answers a request of a client, here or by passing it on.
+func (x *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := &Passage{}
+	ctx := context.WithValue(r.Context(), key{}, p)
+	f := &forwarding{Forwarder: x, passage: p, began: time.Now()}
+	for first := true; ; first = false {
 		again := r.WithContext(ctx)
-		if read {
+		if !first {
 			again.Body = io.NopCloser(bytes.NewReader(p.body))
 		}
-		read = true
 		c := &catcher{ResponseWriter: w}
-		a.inner.ServeHTTP(c, again)
+		x.Inner.ServeHTTP(c, again)
 		if !c.elsewhere || f.passOn(ctx, w, r, c.shard) {
 			return
 		}
@@ -168,8 +144,8 @@ func (c *catcher) Write(b []byte) (int, error) {
 
 // forwarding is the way of a request to its owner.
 type forwarding struct {
-	api     *api
-	passage *passage
+	*Forwarder
+	passage *Passage
 	began   time.Time // since when nobody has answered
 	tries   int
 	last    error // why the last try failed
@@ -178,12 +154,12 @@ type forwarding struct {
 // passOn passes a request on to the owner of a shard, and its answer to the client. It returns false if the request must be
 // tried here again: the shard has another owner now, perhaps this server.
 func (f *forwarding) passOn(ctx context.Context, w http.ResponseWriter, r *http.Request, shard string) bool {
-	rules := rulesOf(f.passage.op)
+	rules := f.Rules(f.passage.Op)
 	n, err := strconv.ParseUint(shard, 10, 16)
 	if err != nil || n > uint64(store.ShardOfCaps) { // a write has just found out that the shard was lost: the next try knows which
 		return f.rest(ctx, w, r)
 	}
-	owner, err := f.api.cluster.Peer.Owner(ctx, store.Shard(n))
+	owner, err := f.Peer.Owner(ctx, store.Shard(n))
 	switch {
 	case err != nil:
 		f.last = err
@@ -192,7 +168,7 @@ func (f *forwarding) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 		return f.rest(ctx, w, r)
 	}
 	sent := time.Now()
-	res, err := f.api.cluster.Peer.Send(owner.Node, f.request(ctx, r))
+	res, err := f.Peer.Send(owner.Node, f.request(ctx, r))
 	var answer *answer
 	if err == nil {
 		answer, err = readAnswer(res)
@@ -205,14 +181,14 @@ func (f *forwarding) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 		return true // the client has disconnected
 	case errors.Is(err, peer.ErrUnsent):
 		f.last = err
-	case err != nil && !rules.again:
+	case err != nil && !rules.Again:
 		refuseUnknown(w, r, rules, owner.Node, err)
 		return true
 	case err != nil:
 		f.last, f.passage.again = err, true
 	case answer.elsewhere():
 		f.last = fmt.Errorf("node %s says that it does not own shard %d: %w", owner.Node.Name, n, flawless.Elsewhere)
-	case answer.stopping() && rules.again:
+	case answer.stopping() && rules.Again:
 		f.last, f.passage.again = fmt.Errorf("node %s is stopping: %w", owner.Node.Name, flawless.Stopping), true
 	case f.passage.again && answer.disagrees():
 		refuseRepeated(w, r, rules, answer)
@@ -221,14 +197,14 @@ func (f *forwarding) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 		answer.write(w)
 		return true
 	}
-	_, _ = f.api.cluster.Peer.NextOwner(ctx, owner) // read who owns what again
+	_, _ = f.Peer.NextOwner(ctx, owner) // read who owns what again
 	return f.rest(ctx, w, r)
 }
 
 // rest waits before the next try, longer each time. It answers the request and returns true when its patience is over.
 func (f *forwarding) rest(ctx context.Context, w http.ResponseWriter, r *http.Request) bool {
-	if rulesOf(f.passage.op).at == ownerOrStore {
-		f.passage.alone = true
+	if f.Rules(f.passage.Op).OrStore {
+		f.passage.Alone = true
 		return false
 	}
 	f.tries++
@@ -237,7 +213,7 @@ func (f *forwarding) rest(ctx context.Context, w http.ResponseWriter, r *http.Re
 	case <-ctx.Done():
 		return true
 	}
-	if time.Since(f.began) < f.api.cluster.Patience {
+	if time.Since(f.began) < f.Patience {
 		return false
 	}
 	why, code := "no server owns it", flawless.Stopping
@@ -245,9 +221,9 @@ func (f *forwarding) rest(ctx context.Context, w http.ResponseWriter, r *http.Re
 		why = strings.TrimSuffix(f.last.Error(), ": "+string(flawless.CodeOf(f.last)))
 	}
 	if f.passage.again {
-		why, code = "the request may have been carried out. "+rulesOf(f.passage.op).look+". "+why, flawless.Lost
+		why, code = "the request may have been carried out. "+f.Rules(f.passage.Op).Look+". "+why, flawless.Lost
 	}
-	reply.Refuse(w, r, fmt.Errorf("passing the request on to the server that owns what it is for: none has answered within %v; try again in a moment: %s: %w", f.api.cluster.Patience, why, code))
+	reply.Refuse(w, r, fmt.Errorf("passing the request on to the server that owns what it is for: none has answered within %v; try again in a moment: %s: %w", f.Patience, why, code))
 	return true
 }
 
@@ -374,21 +350,13 @@ func passStream(w http.ResponseWriter, from io.Reader) error {
 }
 
 // refuseUnknown answers a request that may have been carried out and must not be repeated.
-func refuseUnknown(w http.ResponseWriter, r *http.Request, rules rules, n flawless.Node, err error) {
+func refuseUnknown(w http.ResponseWriter, r *http.Request, rules Rules, n flawless.Node, err error) {
 	reply.Refuse(w, r, fmt.Errorf("passing the request on to node %s, which owns what it is for: the connection broke after the request was sent, so it may have been carried out. %s before you send it again: %v: %w",
-		n.Name, rules.look, err, flawless.Lost))
+		n.Name, rules.Look, err, flawless.Lost))
 }
 
 // refuseRepeated answers a request that was repeated because the first answer was lost, and that the owner then refused.
-func refuseRepeated(w http.ResponseWriter, r *http.Request, rules rules, a *answer) {
+func refuseRepeated(w http.ResponseWriter, r *http.Request, rules Rules, a *answer) {
 	reply.Refuse(w, r, fmt.Errorf("passing the request on to its owner: the connection broke before the answer came, so it was sent again, and was refused then, perhaps because the first one was carried out. %s: %s: %w",
-		rules.look, cmp.Or(a.problem.Detail, http.StatusText(a.StatusCode)), flawless.Lost))
-}
-
-// noteOperation is the middleware that notes which operation a request is for.
-func noteOperation(c huma.Context, next func(huma.Context)) {
-	if p := passageOf(c.Context()); p != nil {
-		p.op = c.Operation().OperationID
-	}
-	next(c)
+		rules.Look, cmp.Or(a.problem.Detail, http.StatusText(a.StatusCode)), flawless.Lost))
 }

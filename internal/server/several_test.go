@@ -394,7 +394,7 @@ func TestClientsCannotActAsServers(t *testing.T) {
 	s := newSeveral(t, 2)
 	before := s.runs()
 	for range 2 {
-		if status, answer := s.send(1, http.MethodPost, "/api/v1/runs", `{"module":"guest","workflow":"empty"}`, madeHeader, "mine", againHeader, "1"); status != http.StatusCreated {
+		if status, answer := s.send(1, http.MethodPost, "/api/v1/runs", `{"module":"guest","workflow":"empty"}`, "Flawless-Made", "mine", "Flawless-Again", "1"); status != http.StatusCreated {
 			t.Errorf("status %d, %s", status, answer)
 		}
 	}

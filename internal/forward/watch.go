@@ -1,4 +1,4 @@
-package server
+package forward
 
 import (
 	"bufio"
@@ -7,18 +7,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/peer"
 )
 
-// change is an event of a stream over all runs.
-type change struct {
-	run   json.RawMessage // as it is shown; nil is a reset
-	err   error           // the stream ends with it
-	reset Reset
+// Change is an event of a stream over all runs.
+type Change struct {
+	Run   json.RawMessage // as it is shown; nil is a reset
+	Reset Reset
+	Err   error // the stream ends with it
 }
 
 // Reset says that changes of runs may be missing in a stream: look at the runs again.
@@ -32,34 +34,29 @@ const (
 	lookAgain = time.Second     // how often it looks for other servers
 )
 
-// watcher merges the changes of the runs of all servers.
-type watcher struct {
-	api     *api
+// Watcher merges the changes of the runs of all servers.
+type Watcher struct {
+	peer    *peer.Peer
 	ctx     context.Context
-	changes chan change
+	changes chan Change
 	tasks   sync.WaitGroup
 
 	mu   sync.Mutex
 	from map[string]bool // the servers whose streams it has, or is about to have
 }
 
-// watch returns the changes of the runs of all servers from now on, until ctx ends. The caller ends ctx and calls close.
-func (a *api) watch(ctx context.Context) *watcher {
-	w := &watcher{api: a, ctx: ctx, changes: make(chan change), from: map[string]bool{}}
-	own := a.engine.Watch(ctx) // from now on
+// Watch returns the changes of the runs of all servers from now on, until ctx ends. own yields those of this server. The
+// caller ends ctx and calls Close. For a request that another server has passed on, it returns only own.
+func Watch(ctx context.Context, p *peer.Peer, own iter.Seq2[json.RawMessage, error]) *Watcher {
+	w := &Watcher{peer: p, ctx: ctx, changes: make(chan Change), from: map[string]bool{}}
 	w.tasks.Go(func() {
-		for r, err := range own {
-			if err != nil {
-				w.put(change{err: err})
-				return
-			}
-			b, err := json.Marshal(shown(a.engine, r.Listed()))
-			if !w.put(change{run: b, err: err}) {
+		for run, err := range own {
+			if !w.put(Change{Run: run, Err: err}) || err != nil {
 				return
 			}
 		}
 	})
-	if p := passageOf(ctx); p == nil || p.passedOn {
+	if p := Of(ctx); p == nil || p.PassedOn {
 		return w
 	}
 	var first sync.WaitGroup
@@ -86,11 +83,14 @@ func (a *api) watch(ctx context.Context) *watcher {
 	return w
 }
 
-// close waits for all that belongs to the watcher. Its ctx has ended.
-func (w *watcher) close() { w.tasks.Wait() }
+// Changes returns the channel of the changes.
+func (w *Watcher) Changes() <-chan Change { return w.changes }
+
+// Close waits for all that belongs to the watcher. Its ctx has ended.
+func (w *Watcher) Close() { w.tasks.Wait() }
 
 // put passes a change on, or returns false if nobody wants it any more.
-func (w *watcher) put(c change) bool {
+func (w *Watcher) put(c Change) bool {
 	select {
 	case w.changes <- c:
 		return true
@@ -101,8 +101,8 @@ func (w *watcher) put(c change) bool {
 
 // look opens the streams of servers whose stream it does not have. What a server that is found later has done before is not
 // known.
-func (w *watcher) look(first bool, opening *sync.WaitGroup) {
-	others, err := w.api.cluster.Peer.Others(w.ctx)
+func (w *Watcher) look(first bool, opening *sync.WaitGroup) {
+	others, err := w.peer.Others(w.ctx)
 	if err != nil {
 		return // the next look
 	}
@@ -125,11 +125,11 @@ func (w *watcher) look(first bool, opening *sync.WaitGroup) {
 			was := w.read(n, func() {
 				opened()
 				if late := time.Since(began) > atFirst; !first || late {
-					w.put(change{reset: Reset{fmt.Sprintf("the changes of node %s begin here", n.Name)}})
+					w.put(Change{Reset: Reset{fmt.Sprintf("the changes of node %s begin here", n.Name)}})
 				}
 			})
 			if was {
-				w.put(change{reset: Reset{fmt.Sprintf("the stream of node %s ended", n.Name)}})
+				w.put(Change{Reset: Reset{fmt.Sprintf("the stream of node %s ended", n.Name)}})
 			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -139,13 +139,13 @@ func (w *watcher) look(first bool, opening *sync.WaitGroup) {
 }
 
 // read passes on the changes of another server until its stream ends. It returns false if it could not be opened.
-func (w *watcher) read(n flawless.Node, opened func()) bool {
+func (w *Watcher) read(n flawless.Node, opened func()) bool {
 	r, err := http.NewRequestWithContext(w.ctx, http.MethodGet, "/api/v1/events", nil)
 	if err != nil {
 		return false
 	}
 	r.Header.Set("Accept", "text/event-stream")
-	res, err := w.api.cluster.Peer.Send(n, r)
+	res, err := w.peer.Send(n, r)
 	if err != nil {
 		return false
 	}
@@ -155,7 +155,7 @@ func (w *watcher) read(n flawless.Node, opened func()) bool {
 	}
 	opened()
 	_ = readEvents(res.Body, func(event string, data []byte) bool {
-		return event == "run" && w.put(change{run: data})
+		return event == "run" && w.put(Change{Run: data})
 	})
 	return true
 }
