@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,12 +27,12 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
 	}
 	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
-	n, err := e.holdOpen(ctx, &p)
+	n, err := e.holdOpen(ctx, &p, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
 	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", n)
-	for _, s := range e.schedules.List() {
+	for _, s := range e.schedules.List(nil) {
 		if s.Paused {
 			continue
 		}
@@ -42,14 +43,15 @@ func (e *Engine) holdAll(ctx context.Context) error {
 	return e.store.Held(ctx, e.lease)
 }
 
-// holdOpen holds all open runs back, and returns their number when that is durable.
-func (e *Engine) holdOpen(ctx context.Context, p *flawless.Pause) (n int, err error) {
-	e.runs.HoldBack(p)
-	defer e.runs.HoldBack(nil)
+// holdOpen holds open runs back, and returns their number when that is durable.
+func (e *Engine) holdOpen(ctx context.Context, p *flawless.Pause, which func(run string) bool) (n int, err error) {
+	e.runs.HoldBack(p, which)
+	defer e.runs.HoldBack(nil, nil)
 	ids, err := e.unfinished(ctx)
 	if err != nil {
 		return 0, err
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !which(id) })
 	var all errgroup.Group
 	all.SetLimit(64)
 	for _, id := range ids {

@@ -189,7 +189,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	if err := e.settleHistory(ctx); err != nil {
+	if err := e.settleHistory(ctx, shards); err != nil {
 		e.Kill()
 		return nil, err
 	}

@@ -28,9 +28,10 @@ import (
 // lostWrites is why a call is unresolved that the log does not have, or not all of.
 const lostWrites = "the database lost acknowledged writes; the call may have taken effect"
 
-// settleHistory makes sure that nothing happens twice because of writes that the database has lost, and returns when that is
-// durable. It is called before any run continues. After a crash in the middle the next start continues with it.
-func (e *Engine) settleHistory(ctx context.Context) error {
+// settleHistory makes sure that nothing happens twice in shards that were claimed because of writes that the database has
+// lost, and returns when that is durable. It is called before any run of them continues. After a crash in the middle the next
+// owner continues with it.
+func (e *Engine) settleHistory(ctx context.Context, shards []store.Shard) error {
 	h, err := e.store.History(ctx)
 	if err != nil {
 		return err
@@ -45,10 +46,27 @@ func (e *Engine) settleHistory(ctx context.Context) error {
 			return fmt.Errorf("settling that the database lost writes (%s): %w", l.Why, err)
 		}
 	}
-	if e.History().Holding {
-		return e.holdQuestioned(ctx)
+	return e.holdQuestioned(ctx, ofRuns(shards))
+}
+
+// awaitHistory is called before the runs of shards are accepted that were claimed while others are at work. As long as it is
+// not known what a loss means for them, none that a request or a timer loads goes on.
+func (e *Engine) awaitHistory(ctx context.Context, shards []store.Shard) error {
+	h, err := e.store.History(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	losses, err := e.store.Losses(ctx)
+	if err == nil && (h.Open || len(losses) > 0) {
+		e.runs.HoldBack(questionedPause(), setOf(shards).run)
+	}
+	return err
+}
+
+// questionedPause is why runs are held while the history is in question.
+func questionedPause() *flawless.Pause {
+	return &flawless.Pause{Hold: true, Lost: true, Who: "the server",
+		Note: "the database may have lost acknowledged writes, so the run may have made calls that its log does not have; flawless history shows what is known"}
 }
 
 // settleLoss settles one loss.
@@ -59,10 +77,11 @@ func (e *Engine) settleLoss(ctx context.Context, l store.Loss) error {
 		calls, all = e.ring.After(l.Left)
 	}
 	all = all && !l.Older
-	n, err := e.loseCalls(ctx, calls)
+	n, elsewhere, err := e.loseCalls(ctx, calls)
 	if err != nil {
 		return err
 	}
+	all = all && !elsewhere
 	e.log.Error("the database has lost writes that it had acknowledged", "reason", l.Why, "found", l.Found, "unresolved", n, "complete", all)
 	if !all {
 		if err := e.question(ctx, l, n); err != nil {
@@ -72,8 +91,9 @@ func (e *Engine) settleLoss(ctx context.Context, l store.Loss) error {
 	return e.store.SettleLoss(ctx, l)
 }
 
-// loseCalls makes calls unresolved that the database has lost, and returns the number of their runs.
-func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err error) {
+// loseCalls makes calls unresolved that the database has lost, and returns the number of their runs. Runs in shards of other
+// servers stay as they are, and elsewhere is set.
+func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, elsewhere bool, err error) {
 	lost := live.Losses{Calls: map[string][]core.Lost{}, Why: lostWrites}
 	start := map[string]ring.Entry{}
 	for _, c := range calls {
@@ -86,7 +106,8 @@ func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err 
 	each.SetLimit(64)
 	for _, id := range slices.Sorted(maps.Keys(lost.Calls)) {
 		if e.runs.Owns(id) != nil {
-			continue // its owner has a ring of its own
+			elsewhere = true
+			continue
 		}
 		n++
 		each.Go(func() error {
@@ -104,7 +125,7 @@ func (e *Engine) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err 
 			return err
 		})
 	}
-	return n, each.Wait()
+	return n, elsewhere, each.Wait()
 }
 
 // createGone creates a run that the database does not have any more, so that its id is taken.
@@ -125,7 +146,7 @@ func (e *Engine) question(ctx context.Context, l store.Loss, known int) error {
 	if !h.Open {
 		h = flawless.History{Since: e.clockNow()}
 	}
-	h.Open, h.Holding = true, true
+	h.Open, h.Shards = true, nil
 	h.Known += known
 	if !slices.Contains(h.Reasons, l.Why) {
 		h.Reasons = append(slices.Clone(h.Reasons), l.Why)
@@ -144,17 +165,23 @@ func (e *Engine) putHistory(ctx context.Context, h flawless.History) error {
 // History returns whether the history of the store is in question.
 func (e *Engine) History() flawless.History { return *e.history.Load() }
 
-// holdQuestioned holds back all open runs, and returns when that is durable.
-func (e *Engine) holdQuestioned(ctx context.Context) error {
-	p := flawless.Pause{Hold: true, Lost: true, Who: "the server",
-		Note: "the database may have lost acknowledged writes, so the run may have made calls that its log does not have; flawless history shows what is known"}
-	n, err := e.holdOpen(ctx, &p)
+// holdQuestioned holds back the open runs of shards while the history is in question, and returns when that is durable. It
+// does so once for each shard: a person may have resumed some of them since.
+func (e *Engine) holdQuestioned(ctx context.Context, shards []store.Shard) error {
+	h := e.History()
+	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return slices.Contains(h.Shards, int(sh)) })
+	if !h.Open || len(shards) == 0 {
+		return nil
+	}
+	n, err := e.holdOpen(ctx, questionedPause(), setOf(shards).run)
 	if err != nil {
 		return err
 	}
 	e.log.Warn("the history of the store is in question: all open runs are held until somebody accepts it (flawless history accept)", "runs", n)
-	h := e.History()
-	h.Holding, h.Held = false, n
+	h.Held += n
+	for _, sh := range shards {
+		h.Shards = append(h.Shards, int(sh))
+	}
 	return e.putHistory(ctx, h)
 }
 
@@ -167,14 +194,14 @@ func (e *Engine) checkHistory(id string) error {
 }
 
 // AcceptHistory ends the question whether calls were made of which nobody knows, and resumes the runs that were held because
-// of it. It returns flawless.Conflict if there is no question. After a crash in the middle some runs are still held: call it
-// again.
+// of it. Without a question it changes nothing. It returns flawless.Conflict if other servers own some of the runs. After a
+// crash in the middle some runs are still held: call it again.
 func (e *Engine) AcceptHistory(ctx context.Context, who, note string) (flawless.History, error) {
 	e.accepting.Lock()
 	defer e.accepting.Unlock()
 	h := e.History()
 	if !h.Open {
-		return h, fmt.Errorf("accepting the history: it is not in question: %w", flawless.Conflict)
+		return h, nil
 	}
 	if !e.runs.OwnsAll() {
 		return h, fmt.Errorf("accepting the history: other servers own some of the runs; leave only one server running: %w", flawless.Conflict)
