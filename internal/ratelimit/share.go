@@ -33,6 +33,9 @@ const (
 	ahead = int64(time.Second)
 	// least is how far it does so beside others, so that they take turns.
 	least = int64(100 * time.Millisecond)
+	// maxDelay is how much later than a write has ended its permits are still all valid. Without it, a call that begins
+	// a microsecond after its reservation would lose it, and wait for the next one, which may be an hour away.
+	maxDelay = int64(time.Second)
 )
 
 // first returns the time of the next permit that is reserved, if there is one.
@@ -136,6 +139,7 @@ func (one *limit) won(s span, now int64) {
 	if missing := late + int64(one.Interval()) - (s.to - s.from); missing > 0 && late <= int64(one.Interval()) {
 		s.to += missing // the write took longer than others: one call begins later than its time
 	}
+	s.to += min(int64(one.Interval())/2, maxDelay) // too little for one more call
 	if n := len(one.spans); n > 0 && one.spans[n-1].to == s.from {
 		one.spans[n-1].to = s.to
 	} else {
