@@ -34,6 +34,9 @@ const (
 	ahead = int64(time.Second)
 	// least is how far it does so beside others, so that they take turns.
 	least = int64(100 * time.Millisecond)
+	// maxDelay is how much later than a write has ended its permits are still all valid. Without it, a call that begins
+	// a microsecond after its reservation would lose it, and wait for the next one, which may be an hour away.
+	maxDelay = int64(time.Second)
 )
 
 // grace is how late a call may begin: a fraction of the interval, so that a permit is not lost for a moment's delay.
@@ -143,6 +146,7 @@ func (one *limit) won(s span, now int64) {
 	if interval := int64(one.Interval()); late <= interval && late+interval > s.to-s.from {
 		s.to += late // the write took longer than others: one call begins later than its time
 	}
+	s.to += min(int64(one.Interval())/2, maxDelay) // too little for one more call
 	if n := len(one.spans); n > 0 && one.spans[n-1].to == s.from {
 		one.spans[n-1].to = s.to
 	} else {
