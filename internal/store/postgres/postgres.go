@@ -44,6 +44,10 @@ type Options struct {
 	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
 	Patience time.Duration
 
+	// Passing says that nothing outside of the database depends on what is written, such as the renewals of a lease: if the
+	// database loses some of it, the DB goes on with what is left, and notes nothing.
+	Passing bool
+
 	// Memory opens what this server remembers of its writes to a database, which a random id identifies. The caller closes
 	// it after the DB. Nil remembers nothing after Close.
 	Memory func(database string) (Memory, error)
