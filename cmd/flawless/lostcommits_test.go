@@ -211,8 +211,10 @@ func TestRestoredDatabase(t *testing.T) {
 			mustTurn(t, c, "answered", 2)
 
 			s.Stop(t, pgtest.Fast)
+			p.health("disconnected")
 			copyData(t, s, "data", "backup")
 			s.StartAgain(t)
+			p.health("ok")
 			goOn(t, c, "behind")
 			goOn(t, c, "twice")
 			mustWant(t, c, "gone", post("/gone"), gate)

@@ -93,8 +93,8 @@ func (e *Engine) startCaps(ctx context.Context, shards []store.Shard) error {
 	return e.caps.asker.Load(ctx, e.store, e.policy.Capped(), shards)
 }
 
-// leave tells that a run has ended.
-func (c *caps) leave(r flawless.Run) {
+// ended tells that a run has ended.
+func (c *caps) ended(r flawless.Run) {
 	if c.alone != nil {
 		c.alone.Leave(admit.RunOf(r))
 	} else {

@@ -32,7 +32,7 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		return err
 	}
 	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", n)
-	for _, s := range e.schedules.List() {
+	for _, s := range e.schedules.List(nil) {
 		if s.Paused {
 			continue
 		}

@@ -94,8 +94,11 @@ var peerOps = map[string]func(e *Engine, ctx context.Context, request []byte) ([
 	opHoldOn.name:  opHoldOn.handle,
 	opMove.name:    opMove.handle,
 	opRelease.name: opRelease.handle,
+	opStart.name:   opStart.handle,
+	opCancel.name:  opCancel.handle,
 	opMend.name:    opMend.handle,
 	capsOp.name:    capsOp.handle,
+	waitingOp.name: waitingOp.handle,
 }
 
 // Serve carries out a request of another engine, and returns its answer. It returns flawless.Elsewhere if this engine does

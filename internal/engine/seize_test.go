@@ -95,6 +95,7 @@ func TestHoldOfAServerThatStoppedEnds(t *testing.T) {
 			t.Errorf("while it is held it is %s, %v", r.Status, err)
 		}
 		all[2].Kill()
+		time.Sleep(2 * holdTime)
 		mustComplete(t, all[1], id, `"done"`)
 		if err := r.Move(flawless.Upgrade{Digest: "x"}); err == nil {
 			t.Error("a run was moved that was not held any more")

@@ -43,7 +43,6 @@ type Options struct {
 	Log     *slog.Logger  // nil logs nothing
 	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
 	Patience time.Duration
-
 	// Passing says that nothing outside of the database depends on what is written, such as the renewals of a lease: if the
 	// database loses some of it, the DB goes on with what is left, and notes nothing.
 	Passing bool
