@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -250,4 +251,22 @@ func (e *Engine) removeLost(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
+}
+
+// watchLease cuts calls off soon after the lease of this server has ended, if others may repeat them.
+func (e *Engine) watchLease(valid func() bool) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for was := true; ; {
+		select {
+		case <-e.life.Turns.Done():
+			return
+		case <-tick.C:
+		}
+		now := valid()
+		if was && !now {
+			e.runs.CutOff()
+		}
+		was = now
+	}
 }
