@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -56,8 +57,6 @@ func (e *Engine) tellDeadlock(x statelock.Edge, why string) bool {
 	return true
 }
 
-func (e *Engine) hasPeers() bool { return e.peers != Peers(alone{}) }
-
 // watchPeers looks for deadlocks over several engines, and for states whose holders have gone elsewhere, until the engine
 // stops.
 func (e *Engine) watchPeers() {
@@ -103,7 +102,7 @@ func (e *Engine) look(ctx context.Context, run string) (statelock.Resting, bool,
 
 // lookAnywhere is look for any run. A run whose engine cannot be asked may continue.
 func (e *Engine) lookAnywhere(run string) (statelock.Resting, bool) {
-	ctx, cancel := context.WithTimeout(e.life.Turns, askTime)
+	ctx, cancel := context.WithTimeout(e.life.Turns, rpc.Patience)
 	defer cancel()
 	if e.isHere(run) {
 		r, rests, err := e.look(ctx, run)
@@ -118,7 +117,7 @@ func (e *Engine) failAnywhere(first statelock.Edge, why string) bool {
 	if e.isHere(first.From) {
 		return e.tellDeadlock(first, why)
 	}
-	ctx, cancel := context.WithTimeout(e.life.Turns, askTime)
+	ctx, cancel := context.WithTimeout(e.life.Turns, rpc.Patience)
 	defer cancel()
 	told, err := breakOp.ask(ctx, e, store.ShardOf(first.From), breakRequest{first, why})
 	return err == nil && told

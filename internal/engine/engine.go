@@ -19,6 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
+	"github.com/flawless-engine/flawless/internal/follow"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
@@ -30,12 +31,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/ring"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
-	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/task"
+	"github.com/flawless-engine/flawless/internal/upgrade"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
@@ -99,13 +101,12 @@ type Engine struct {
 	log       *slog.Logger
 	clockNow  func() time.Time
 	lease     *store.Lease
-	peers     Peers
-	codec     codec.Codec // of requests between engines
-	oneOfMany bool        // servers on one database: it goes on without any shard
-	shared    bool        // other servers may change what belongs to no shard
-	cluster   Cluster     // nil if there are no others
-	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string      // public URL of the server
+	peers     *rpc.Endpoint // the engines of other servers
+	oneOfMany bool          // servers on one database: it goes on without any shard
+	shared    bool          // other servers may change what belongs to no shard
+	cluster   Cluster       // nil if there are no others
+	start     uint64        // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string        // public URL of the server
 	ownCode   bool
 	vault     *vault.Vault // nil keeps no secrets
 	mask      *redact.Mask
@@ -138,9 +139,9 @@ type Engine struct {
 	sweeper   *retention.Sweeper      // removes ended runs
 	scrubber  *scrub.Scrubber         // of a store with files of its own
 	library   *library.Library        // modules
-	holds     heldRuns                // runs that are seized for other servers
+	seizer    *upgrade.Seizer         // seizes runs of all engines
 	hub       *hub.Hub                // followers of runs
-	reading   *semaphore.Weighted     // held by followers while they read
+	followed  *follow.Runs            // the runs as their followers see them
 }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
@@ -148,13 +149,10 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster, ring: o.Ring}
+		cluster: o.Cluster, ring: o.Ring}
 	e.moves.leaving = map[store.Shard]bool{}
-	if e.peers == nil {
-		e.peers = alone{}
-	}
 	var err error
-	if e.codec, err = codec.New(); err != nil {
+	if e.peers, err = rpc.New(o.Peers); err != nil {
 		return nil, err
 	}
 	if e.log == nil {
@@ -274,8 +272,11 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.states = e.newStates()
+	e.followed, e.states, e.seizer = e.newFollowed(), e.newStates(), e.newSeizer()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
+	for _, handle := range peerOps {
+		handle(e)
+	}
 	e.crossing = statelock.NewCrossing(&statelock.Detector{Graph: &e.graph, Look: e.lookAnywhere, Fail: e.failAnywhere}, e.isHere)
 	return nil
 }

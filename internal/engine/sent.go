@@ -31,7 +31,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 			if x.Start != nil {
 				start = x.Start
 			}
-			follow(made, x, rec.Seq > 0)
+			track(made, x, rec.Seq > 0)
 		}
 	}
 	for i, d := range all {
@@ -63,8 +63,8 @@ type sending struct {
 	own  bool // begun by this run, not in a past that it shares
 }
 
-// follow updates calls with an entry. The first record of a fork is the past of another run.
-func follow(made map[int]*sending, x flawless.Entry, own bool) {
+// track updates calls with an entry. The first record of a fork is the past of another run.
+func track(made map[int]*sending, x flawless.Entry, own bool) {
 	begin := func(n, try int) {
 		if s := made[n]; s != nil {
 			s.try, s.at, s.own = try, x.At, own
