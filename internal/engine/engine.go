@@ -8,19 +8,17 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/follow"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/history"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/lifecycle"
@@ -114,9 +112,8 @@ type Engine struct {
 	seed      func(run string) []byte
 	standing  int // number of goroutines of an idle engine
 
-	ring      *ring.Ring                       // nil is none
-	history   atomic.Pointer[flawless.History] // as stored
-	accepting sync.Mutex                       // held while the history is accepted
+	ring    *ring.Ring      // nil is none
+	history *history.Keeper // settles what the store has lost
 
 	moves     moves                   // changes of which shards it owns
 	refreshed refreshed               // what it has read of what any server may change
@@ -183,11 +180,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, err
 	}
-	if err := e.holdAll(ctx); err != nil {
+	if err := e.history.Hold(ctx); err != nil {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	if err := e.settleHistory(ctx); err != nil {
+	if err := e.history.Settle(ctx); err != nil {
 		e.Kill()
 		return nil, err
 	}
@@ -272,7 +269,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.followed, e.states, e.seizer = e.newFollowed(), e.newStates(), e.newSeizer()
+	e.followed, e.states, e.seizer, e.history = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
 	for _, handle := range peerOps {
 		handle(e)

@@ -67,5 +67,5 @@ func (st *starter) Accepts() error {
 	if err := st.life.Accept(); err != nil {
 		return err
 	}
-	return (*Engine)(st).checkHistory("of a schedule")
+	return st.history.Check("of a schedule")
 }
