@@ -49,7 +49,7 @@ var allowed = []struct {
 	{"internal/vault", []string{"internal/store"}},
 	{"internal/value", nil},
 	{"internal/task", nil},
-	{"internal/admit", []string{"internal/store", "internal/task"}},
+	{"internal/admit", []string{"internal/rpc", "internal/store", "internal/task"}},
 	{"internal/cluster", []string{"internal/store"}},
 	{"internal/ratelimit", []string{"internal/task"}},
 	{"internal/statelock", []string{"internal/effect", "internal/store", "internal/task"}},

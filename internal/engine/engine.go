@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -131,7 +132,7 @@ type Engine struct {
 	clock     *clock.Clock            // wakes runs
 	schedules *schedule.Scheduler     // starts runs
 	policy    *policy.Policy          // settings of operators
-	caps      caps                    // which runs may begin
+	caps      *admit.Caps             // which runs may begin
 	limits    *ratelimit.Limits       // which attempts may begin
 	sweeper   *retention.Sweeper      // removes ended runs
 	scrubber  *scrub.Scrubber         // of a store with files of its own
@@ -263,11 +264,11 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("reading rate limits: %w", err)
 	}
 	e.sweeper = e.retention()
-	admission := e.newAdmission()
+	e.caps = e.newCaps()
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
-		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
+		Residency: e.residency, Admission: e.caps, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
 	e.followed, e.states, e.seizer, e.history = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock

@@ -42,7 +42,6 @@ var peerOps = map[string]func(e *Engine){
 	lookOp.name:   lookOp.handle,
 	breakOp.name:  breakOp.handle,
 	opMend.name:   opMend.handle,
-	capsOp.name:   capsOp.handle,
 }
 
 // hasPeers reports whether there may be other servers.

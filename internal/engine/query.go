@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -137,7 +138,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
-		e.caps.leave(after.Run)
+		e.caps.Leave(admit.RunOf(after.Run))
 		e.hub.Publish(after.Run)
 	}
 	return after.Run, err

@@ -55,7 +55,7 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 
 // load reads what belongs to shards that were claimed, and accepts their runs.
 func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
-	if err := e.loadCaps(ctx, shards); err != nil {
+	if err := e.caps.Load(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	schedules, err := e.store.Schedules(ctx, shards)
@@ -69,7 +69,7 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 		}
 	}
 	e.errands.Moved()
-	if err := e.startCaps(ctx, shards); err != nil {
+	if err := e.caps.Start(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	e.schedules.Load(schedules)
@@ -190,7 +190,7 @@ func (e *Engine) abandon(shards []store.Shard) {
 	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
 	e.limits.Abandon(of.run)
-	e.abandonCaps(of)
+	e.caps.Abandon(of.run, of[store.ShardOfCaps])
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
 }
