@@ -275,7 +275,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	for _, handle := range peerOps {
 		handle(e)
 	}
-	e.crossing = statelock.NewCrossing(&statelock.Detector{Graph: &e.graph, Look: e.lookAnywhere, Fail: e.failAnywhere}, e.isHere)
+	e.crossing = e.newCrossing()
 	return nil
 }
 

@@ -33,15 +33,9 @@ type nothing = rpc.Nothing
 
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine){
-	sendOp.name:   sendOp.handle,
-	endedOp.name:  endedOp.handle,
-	visitOp.name:  visitOp.handle,
-	leaveOp.name:  leaveOp.handle,
-	holdsOp.name:  holdsOp.handle,
-	queuesOp.name: queuesOp.handle,
-	lookOp.name:   lookOp.handle,
-	breakOp.name:  breakOp.handle,
-	opMend.name:   opMend.handle,
+	sendOp.name:  sendOp.handle,
+	endedOp.name: endedOp.handle,
+	opMend.name:  opMend.handle,
 }
 
 // hasPeers reports whether there may be other servers.

@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/doubt"
 	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -78,6 +79,11 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 		return nil, fmt.Errorf("run %s has published no data: %w", id, flawless.NotFound)
 	}
 	return b, err
+}
+
+// WithSent returns a run with what was sent by its calls whose outcome is unknown, see [doubt.Logs.WithSent].
+func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, error) {
+	return doubt.Logs{Log: e.store.Log, Begun: e.begun}.WithSent(ctx, run)
 }
 
 // Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
