@@ -13,8 +13,8 @@ type History struct {
 	// logs lack. The latter are unresolved.
 	Held  int `json:"held" cbor:"4,keyasint,omitempty"`
 	Known int `json:"known" cbor:"5,keyasint,omitempty"`
-	// Holding is set until all open runs are held. No run continues before that.
-	Holding bool `json:"holding,omitempty" cbor:"6,keyasint,omitempty"`
+	// Shards are those whose open runs were held. No run of another one continues before that.
+	Shards []int `json:"-" cbor:"6,keyasint,omitempty"`
 
 	Accepted *time.Time `json:"accepted,omitempty" cbor:"7,keyasint,omitempty"` // when somebody ended the question last
 	Who      string     `json:"who,omitempty" cbor:"8,keyasint,omitempty"`

@@ -12,7 +12,7 @@ func (c *Client) History(ctx context.Context) (flawless.History, error) {
 }
 
 // AcceptHistory accepts the history of the store as it is, and resumes the runs that were held because it was in question. It
-// returns [flawless.Conflict] if it is not.
+// changes nothing if it is not.
 func (c *Client) AcceptHistory(ctx context.Context, who, note string) (flawless.History, error) {
 	return post[flawless.History](ctx, c, "/history/accept", nil, map[string]string{"who": who, "note": note}, harmless())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
@@ -47,7 +48,7 @@ first call that is not in the log is shown and ends the command.`,
 			if err != nil {
 				return err
 			}
-			o.Who = who()
+			o.Who = endpoint.Who()
 			if offline {
 				r, err := cl.Offline(c.Context(), args[0], o)
 				if err != nil || a.json {

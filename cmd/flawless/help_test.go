@@ -66,8 +66,8 @@ func TestHelpIsReadable(t *testing.T) {
 func TestHelpOfUnknownCommandIsUsageError(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"help nope":                "flawless: unknown command \"nope\" for \"flawless\"\nhint: see flawless --help\n",
-		"help workflow nope":       "flawless: unknown command \"nope\" for \"flawless workflow\"\nhint: see flawless workflow --help\n",
+		"help quux":                "flawless: unknown command \"quux\" for \"flawless\"\nhint: see flawless --help\n",
+		"help workflow quux":       "flawless: unknown command \"quux\" for \"flawless workflow\"\nhint: see flawless workflow --help\n",
 		"help workflow list x":     "flawless: unknown command \"x\" for \"flawless workflow list\"\nhint: see flawless workflow list --help\n",
 		"help":                     "",
 		"help workflow":            "",

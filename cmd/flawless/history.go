@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -46,7 +47,7 @@ known.`,
 				render.History(a.out, h)
 				return fmt.Errorf("nothing was accepted: repeat the command with --yes: %w", flawless.Invalid)
 			}
-			h, err := cl.AcceptHistory(c.Context(), who(), note)
+			h, err := cl.AcceptHistory(c.Context(), endpoint.Who(), note)
 			if err != nil || a.json {
 				return orPrint(a, err, h)
 			}

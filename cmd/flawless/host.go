@@ -12,10 +12,11 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "Configure retries and idempotency keys per host", Args: cobra.NoArgs, RunE: needsCommand,
+	c := &cobra.Command{Use: "host", Short: "Configure retries and idempotency keys per host", Args: cobra.NoArgs, RunE: usage.NeedsCommand,
 		Long: `Configures what the engine may do when a call to a host fails: whether it may
 send a request again with the same Idempotency-Key, and how long it retries
 failed calls. Changes apply from the next attempt of every call.`}

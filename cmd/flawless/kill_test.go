@@ -294,11 +294,17 @@ func settleRun(t *testing.T, c *client.Client, id, url string, happened func(pat
 
 func (p *process) connectAddress() string { return "127.0.0.1:" + strconv.Itoa(p.port) }
 
+// commandOf returns a command with the working directory of the server.
+func (p *process) commandOf(args ...string) *exec.Cmd {
+	cmd := exec.Command(p.binary, append([]string{"--working-dir", p.dir}, args...)...)
+	cmd.Env = append(append(cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
+	return cmd
+}
+
 // command runs a command with the working directory of the server, and returns its exit code and output.
 func (p *process) command(args ...string) (int, string) {
 	p.t.Helper()
-	cmd := exec.Command(p.binary, append([]string{"--working-dir", p.dir}, args...)...)
-	cmd.Env = append(append(cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
+	cmd := p.commandOf(args...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -8,10 +8,11 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) limitCommand() *cobra.Command {
-	c := &cobra.Command{Use: "limit", Short: "Limit the rate of calls to a host", Args: cobra.NoArgs, RunE: needsCommand,
+	c := &cobra.Command{Use: "limit", Short: "Limit the rate of calls to a host", Args: cobra.NoArgs, RunE: usage.NeedsCommand,
 		Long: `Limits the rate at which HTTP calls to a host begin, over all runs together.
 Calls above the limit wait, even across restarts of the server. Permits are
 shared fairly among runs, so one run with many calls does not block the

@@ -5,15 +5,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"os/user"
-	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -111,7 +108,7 @@ it stopped.
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exit.UsageError{Command: c.CommandPath(), Err: usage.FlagError(err)}
+		return usage.Wrong(c, usage.FlagError(err))
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.Dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
@@ -130,58 +127,13 @@ it stopped.
 	for _, c := range root.Commands() {
 		switch c.Name() { // otherwise these succeed for an unknown shell or command
 		case "completion":
-			c.RunE = needsCommand
+			c.RunE = usage.NeedsCommand
 		case "help":
-			c.Args, c.Run, c.RunE = cobra.ArbitraryArgs, nil, help
+			c.Args, c.Run, c.RunE = cobra.ArbitraryArgs, nil, usage.Help
 		}
-		checkArgs(c)
+		usage.CheckArgs(c)
 	}
 	return root
-}
-
-// help is the action of the command help: it prints the help of the command that args name, or returns an error if
-// there is none.
-func help(c *cobra.Command, args []string) error {
-	topic, rest, err := c.Root().Find(args)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("unknown command %q for %q", rest[0], topic.CommandPath())
-	}
-	if err != nil {
-		return &exit.UsageError{Command: cmp.Or(topic, c.Root()).CommandPath(), Err: err}
-	}
-	topic.InitDefaultHelpFlag() // it is listed among the flags
-	topic.InitDefaultVersionFlag()
-	return topic.Help()
-}
-
-// checkArgs makes a command and those below it reject empty flags and arguments, and makes errors about arguments name
-// the command.
-func checkArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			err := usage.CheckFlags(c.Flags())
-			if err == nil {
-				err = check(c, args)
-			}
-			switch {
-			case err == nil:
-			case strings.HasPrefix(err.Error(), "unknown command") && !c.HasSubCommands():
-				err = fmt.Errorf("%s takes no arguments, and %q is one", c.CommandPath(), args[0])
-			case strings.Contains(err.Error(), " arg(s)"):
-				err = fmt.Errorf("wrong number of arguments, %d: the usage is %s", len(args), c.UseLine())
-			}
-			if at := slices.Index(args, ""); err == nil && at >= 0 {
-				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)
-			}
-			if err != nil {
-				return &exit.UsageError{Command: c.CommandPath(), Err: err}
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		checkArgs(sub)
-	}
 }
 
 // connect returns the client of the server.
@@ -205,25 +157,11 @@ func (a *app) onServer(do func(c *cobra.Command, cl *client.Client, args []strin
 	}
 }
 
-// who returns the name of the user, for the log.
-func who() string {
-	name := os.Getenv("USER")
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil || name == "" {
-		return name
-	}
-	return name + "@" + host
-}
-
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			this := flawless.ThisBuild()
-			var server flawless.Build
-			var h flawless.Health
+			server, h := flawless.Build{}, flawless.Health{}
 			cl, err := a.connect()
 			if err == nil {
 				server, err = cl.Version(c.Context())
@@ -241,15 +179,11 @@ func (a *app) versionCommand() *cobra.Command {
 				}
 				return a.printJSON(about)
 			}
-			fmt.Fprintln(a.out, "flawless", this)
-			fmt.Fprintf(a.out, "formats: store %d, log %d, bundle %d; guest interface %d\n", this.StoreFormat, this.LogFormat, this.BundleFormat, this.GuestInterface)
+			reached := ""
 			if server.Version != "" {
-				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.Socket, cl.Protocol(c.Context()))
-				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
-				if h.Origin != "" {
-					fmt.Fprintf(a.out, "a copy of store %s\n", h.Origin)
-				}
+				reached = fmt.Sprintf("%s at %s, over %s", server, a.Socket, cl.Protocol(c.Context()))
 			}
+			render.Version(a.out, this, reached, h)
 			return nil
 		}}
 }

@@ -9,12 +9,12 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
-	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
@@ -76,11 +76,6 @@ versions. Settings that you do not give stay as they are.
 		}}
 	flags.add(c)
 	return c
-}
-
-// needsCommand is the action of a command that only groups others.
-func needsCommand(c *cobra.Command, _ []string) error {
-	return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("%s needs a subcommand", c.CommandPath())}
 }
 
 // orPrint prints v as JSON unless there is an error.

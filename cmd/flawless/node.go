@@ -8,10 +8,11 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) nodeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "node", Short: "See and drain the servers on one database", Args: cobra.NoArgs, RunE: needsCommand,
+	c := &cobra.Command{Use: "node", Short: "See and drain the servers on one database", Args: cobra.NoArgs, RunE: usage.NeedsCommand,
 		Long: `Servers that were started with the same database (up --store) are nodes of one
 cluster. Any of them answers any request.`}
 	c.AddCommand(

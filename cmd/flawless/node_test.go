@@ -317,3 +317,58 @@ func TestNodeFollowsItself(t *testing.T) {
 		t.Errorf("the run is %+v, %v", r, err)
 	}
 }
+
+// TestNodesNeedTheSameKey sets a secret on a node while another one lacks its key, and then with the key.
+func TestNodesNeedTheSameKey(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "a", "b")
+	set := func() (int, string) {
+		cmd := c.nodes["a"].commandOf("secret", "set", "TOKEN", "--host", "api.example.com")
+		cmd.Stdin = strings.NewReader("a value that is long enough")
+		out, _ := cmd.CombinedOutput()
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	if code, out := set(); code != 4 || !strings.Contains(out, "do not have the key") || !strings.Contains(out, ": b.") {
+		t.Errorf("setting a secret whose key b lacks ends with %d: %s", code, out)
+	}
+	restart := func(name string) int {
+		if err := c.nodes[name].cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		return c.nodes[name].ends(30 * time.Second)
+	}
+	key, err := os.ReadFile(filepath.Join(c.nodes["a"].dir, "secret.key"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.nodes["b"].dir, "secret.key"), key, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart("b")
+	c.up("b")
+	for began := time.Now(); ; <-time.After(50 * time.Millisecond) { // until b is the only other node
+		if code, out := set(); code == 0 {
+			break
+		} else if time.Since(began) > 10*time.Second {
+			t.Fatalf("setting a secret whose key all have ends with %d: %s", code, out)
+		}
+	}
+	for began := time.Now(); ; <-time.After(50 * time.Millisecond) { // b sees it with a renewal of its lease
+		if code, out := c.nodes["b"].command("secret", "list"); code == 0 && strings.Contains(out, "TOKEN") && !strings.Contains(out, "missing") {
+			break
+		} else if time.Since(began) > 10*time.Second {
+			t.Fatalf("b lists %d: %s", code, out)
+		}
+	}
+	if code, out := c.nodes["a"].command("secret", "rotate-key"); code != 4 || !strings.Contains(out, "do not have the key") {
+		t.Errorf("a key that only a has: exit code %d: %s", code, out)
+	}
+	restart("b")
+	if err := os.Remove(filepath.Join(c.nodes["b"].dir, "secret.key")); err != nil {
+		t.Fatal(err)
+	}
+	code, out := c.nodes["b"].command(append([]string{"up"}, c.flags("b")...)...)
+	if code != 4 || !strings.Contains(out, "copy the file secret.key") {
+		t.Errorf("a node without the key ends with %d: %s", code, out)
+	}
+}

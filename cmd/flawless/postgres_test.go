@@ -143,7 +143,7 @@ func TestDatabaseIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-arrived
-	away := func(end, begin func()) {
+	away := func(end, meanwhile, begin func()) {
 		t.Helper()
 		end()
 		h := p.health("disconnected")
@@ -161,13 +161,14 @@ func TestDatabaseIsAway(t *testing.T) {
 			t.Errorf("livez is %d, readyz %d: %s", live, ready, text)
 		}
 		<-time.After(2 * lease) // nothing shows that the lease has run out
+		meanwhile()
+		<-time.After(lease) // nothing shows that an answer has arrived
 		begin()
 		p.health("ok")
 	}
 	var resume func()
-	away(func() { resume = s.Pause(t) }, func() { resume() })
-	away(func() { s.Stop(t, pgtest.Immediate) }, func() { s.StartAgain(t) })
-	close(gate)
+	away(func() { resume = s.Pause(t) }, func() {}, func() { resume() })
+	away(func() { s.Stop(t, pgtest.Immediate) }, func() { close(gate) }, func() { s.StartAgain(t) })
 	r, err := c.Run(t.Context(), "calls", true)
 	if err != nil || r.Status != flawless.Completed || len(arrived) > 0 {
 		t.Errorf("the run whose call was in flight is %+v, %v", r, err)

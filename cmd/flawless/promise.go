@@ -7,11 +7,13 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) promiseCommand() *cobra.Command {
-	c := &cobra.Command{Use: "promise", Short: "List and settle promises: answers that runs wait for from outside", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "promise", Short: "List and settle promises: answers that runs wait for from outside", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.promiseListCommand(), a.promiseSettleCommand())
 	return c
 }
@@ -48,7 +50,7 @@ it was settled with.`,
 			case c.Flags().Changed("error") && len(args) == 2:
 				return fmt.Errorf("give either a value or --error, not both: %w", flawless.Invalid)
 			case c.Flags().Changed("error"):
-				p, err = cl.Reject(c.Context(), args[0], reject, who())
+				p, err = cl.Reject(c.Context(), args[0], reject, endpoint.Who())
 			default:
 				value := "null"
 				if len(args) == 2 {

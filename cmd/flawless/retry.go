@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
@@ -21,7 +22,7 @@ or the run becomes unresolved if the call may have taken effect and must not
 be repeated.`,
 		Example: "  flawless workflow retry order-42\n  flawless workflow retry order-42 --call 3 --give-up --note 'the service was shut down'",
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-			u.Who = who()
+			u.Who = endpoint.Who()
 			r, err := cl.Urge(c.Context(), args[0], u)
 			if err != nil || a.json {
 				return orPrint(a, err, r)

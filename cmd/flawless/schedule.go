@@ -13,10 +13,11 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) scheduleCommand() *cobra.Command {
-	c := &cobra.Command{Use: "schedule", Short: "Start runs at set times (cron)", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "schedule", Short: "Start runs at set times (cron)", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.scheduleAddCommand(), a.scheduleListCommand(), a.scheduleShowCommand(),
 		a.schedulePauseCommand(),
 		a.scheduleChangeCommand("resume NAME", "Resume a paused schedule", (*client.Client).ResumeSchedule),

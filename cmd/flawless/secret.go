@@ -12,10 +12,11 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) secretCommand() *cobra.Command {
-	c := &cobra.Command{Use: "secret", Short: "Manage secrets that runs can send but never see", Args: cobra.NoArgs, RunE: needsCommand,
+	c := &cobra.Command{Use: "secret", Short: "Manage secrets that runs can send but never see", Args: cobra.NoArgs, RunE: usage.NeedsCommand,
 		Long: `A workflow puts flawless.Secret("NAME") into a request. This is only a
 placeholder: the server replaces it with the value when it sends the request,
 and only to the hosts that you allow for the secret. Neither the run nor its

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -196,7 +197,7 @@ func (a *app) cancelCommand() *cobra.Command {
 	var within time.Duration
 	c := a.changeCommand(changing{verb: "cancel", short: "Cancel a run and let its code clean up",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
-			w := flawless.Cancel{Who: who(), Note: note}
+			w := flawless.Cancel{Who: endpoint.Who(), Note: note}
 			if within > 0 {
 				w.Deadline = time.Now().Add(within).UnixNano()
 			}
@@ -210,7 +211,7 @@ func (a *app) terminateCommand() *cobra.Command {
 	return a.changeCommand(changing{verb: "terminate", short: "End a run at once, without letting its code clean up",
 		long: "Calls that wait for a retry or for a rate limit are withdrawn, even if the run\nhas already completed. Calls in flight are allowed to finish, and their\noutcomes are logged.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
-			return cl.Terminate(ctx, id, flawless.Cancel{Who: who(), Note: note})
+			return cl.Terminate(ctx, id, flawless.Cancel{Who: endpoint.Who(), Note: note})
 		}})
 }
 
@@ -218,7 +219,7 @@ func (a *app) pauseCommand() *cobra.Command {
 	return a.changeCommand(changing{verb: "pause", short: "Pause a run",
 		long: "A paused run does not execute. Calls that it has already made are still carried\nout, and answers and messages are kept until the run is resumed.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
-			return cl.Pause(ctx, id, flawless.Pause{Who: who(), Note: note})
+			return cl.Pause(ctx, id, flawless.Pause{Who: endpoint.Who(), Note: note})
 		}})
 }
 
@@ -226,7 +227,7 @@ func (a *app) resumeCommand() *cobra.Command {
 	return a.changeCommand(changing{verb: "resume", short: "Resume a paused run",
 		long: "This also releases runs that are held because the store is a copy. A run that\nwas paused before that needs a second resume.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
-			return cl.Pause(ctx, id, flawless.Pause{Resume: true, Who: who(), Note: note})
+			return cl.Pause(ctx, id, flawless.Pause{Resume: true, Who: endpoint.Who(), Note: note})
 		}})
 }
 

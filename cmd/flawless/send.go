@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 )
 
 func (a *app) sendCommand() *cobra.Command {
@@ -30,7 +31,7 @@ the reply of the run.`,
 			if err != nil {
 				return err
 			}
-			m := flawless.Message{Type: args[1], Body: flawless.Bytes(b), Key: key, Who: who()}
+			m := flawless.Message{Type: args[1], Body: flawless.Bytes(b), Key: key, Who: endpoint.Who()}
 			if wait {
 				id, reply, err := cl.Ask(c.Context(), args[0], m)
 				if err != nil || a.json {

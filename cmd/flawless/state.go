@@ -8,10 +8,11 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) stateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "state", Short: "Inspect the state that runs share", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "state", Short: "Inspect the state that runs share", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.stateListCommand(), a.stateShowCommand())
 	return c
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 	"github.com/flawless-engine/flawless/internal/store/transfer"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand(), a.storeCopyCommand(), a.storeRestoredCommand())
 	return c
 }
@@ -124,23 +125,7 @@ func (a *app) storeShowCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]any{"store": h.Store, "start": h.Start, "origin": h.Origin, "state": h.State, "message": h.Message, "check": check})
 			}
-			fmt.Fprintf(a.out, "store %s, start %d, %s\n", h.Store, h.Start, h.State)
-			if h.Message != "" {
-				fmt.Fprintln(a.out, h.Message)
-			}
-			if inDatabase {
-				fmt.Fprintln(a.out, "the store is in a database, which has checks of its own")
-				return nil
-			}
-			if check.Running {
-				fmt.Fprintf(a.out, "a check is running: %s of %s\n", render.Size(check.Read), render.Size(check.Total))
-			}
-			if check.Ended == nil {
-				fmt.Fprintln(a.out, "no check has finished yet")
-				return nil
-			}
-			fmt.Fprintf(a.out, "last check: %s\n", render.Time(*check.Ended))
-			render.Damage(a.out, check)
+			render.Store(a.out, h, check, inDatabase)
 			return nil
 		})}
 }

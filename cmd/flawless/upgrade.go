@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
@@ -40,7 +41,7 @@ moves; with --module you can check a file that is not added yet.`,
 				return err
 			}
 			b := render.NewBar(a.errs)
-			o.Who = who()
+			o.Who = endpoint.Who()
 			o.Progress = func(stage string, done, all int) { b.Show(stage, float64(done)/float64(max(all, 1))) }
 			u, err := cl.Upgrade(c.Context(), args[0], o)
 			b.End()

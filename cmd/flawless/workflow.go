@@ -14,13 +14,15 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) workflowCommand() *cobra.Command {
-	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, inspect and control runs", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, inspect and control runs", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
 		a.resolveCommand(), a.retryCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
 		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
@@ -271,7 +273,7 @@ itself. Find out what happened, then use one of:
 				}
 				d.Resolution, d.Body = flawless.Respond, b
 			}
-			d.Who = who()
+			d.Who = endpoint.Who()
 			cl, err := a.connect()
 			if err != nil {
 				return err

@@ -94,10 +94,10 @@ func (v *visitor) Answer(call int, a flawless.Answer) bool {
 	}
 }
 
-// Waits reports whether the wish is asked for, and not unlocked. A question may be late, and its run may have stopped
-// waiting.
+// Waits reports whether the wish is asked for, and not unlocked. A question may be late: its run may have stopped waiting, or
+// have come to this server, where it asks for itself.
 func (v *visitor) Waits(call int) bool {
-	if v.states.isOver(Hold{v.request.State, flawless.Claim{Run: v.request.Run, Call: call}}) {
+	if v.states.o.OwnsRun(v.request.Run) == nil || v.states.isOver(Hold{v.request.State, flawless.Claim{Run: v.request.Run, Call: call}}) {
 		return false
 	}
 	v.mu.Lock()

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/borrow"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -462,6 +465,80 @@ func TestAbsentEngineHoldsNobodyUp(t *testing.T) {
 		c.ends("absent", `"kept"`)
 		if s, err := c.of("first").States().State(t.Context(), "kept"); err != nil || string(s.Value) != `"abc"` {
 			t.Errorf("the state is %+v, %v", s, err)
+		}
+	})
+}
+
+// TestLateQuestionDoesNotReplaceItsRun: a run has come to the engine of a state and waits for it, when a question arrives that
+// its former engine has asked.
+func TestLateQuestionDoesNotReplaceItsRun(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		c := newCrew(t, mem.New(), 2, map[string]int{"first": 0, "state kept": 0, "second": 1})
+		defer c.kill()
+		c.start("keep", "", "first")
+		holds(t, c.of("first"), "first")
+		c.start("keep", "", "second")
+		mustSend(t, c.of("second"), "second", "go", `"b"`)
+		queued(t, c.of("first"), "second")
+		late := borrow.Visit{State: "kept", Run: "second", At: 1}
+		log, err := c.of("second").Log(t.Context(), "second", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range log {
+			for _, x := range rec.Entries {
+				for _, call := range turnOf(x).Calls {
+					if call.Kind == effect.State {
+						late.Call = call
+					}
+				}
+			}
+		}
+		c.move(store.ShardOf("second"), 0)
+		queued(t, c.of("first"), "second")
+		if reply, err := c.of("first").states.Visit(t.Context(), late); err != nil || reply.Answer != nil {
+			t.Errorf("the late question is answered with %+v, %v", reply, err)
+		}
+		time.Sleep(time.Minute)
+		mustSend(t, c.of("first"), "first", "go", `"a"`)
+		c.ends("first", `"kept"`)
+		c.ends("second", `"kept"`)
+	})
+}
+
+// turnOf returns the turn of an entry, which is empty if it has none.
+func turnOf(x flawless.Entry) flawless.Turn {
+	if x.Turn == nil {
+		return flawless.Turn{}
+	}
+	return *x.Turn
+}
+
+// TestUnlockWhileNobodyAsks: a run stops waiting for a state at a moment when the question for it is not being asked, because
+// its last answer was lost. Its lock is answered all the same.
+func TestUnlockWhileNobodyAsks(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		c := newCrew(t, mem.New(), 2, map[string]int{"first": 1, "state kept": 1, "impatient": 0})
+		defer c.kill()
+		c.start("keep", "", "first")
+		holds(t, c.of("first"), "first")
+		began := time.Now()
+		c.mesh.mu.Lock()
+		c.mesh.fate = func() fate {
+			if time.Since(began) < 6*time.Second {
+				return unanswered
+			}
+			return passes
+		}
+		c.mesh.mu.Unlock()
+		c.start("want", ops(beside(ops(within(5020, takes("kept"))), ops(sleeps(3_600_000)))), "impatient")
+		time.Sleep(time.Minute)
+		open := 0
+		err := c.of("impatient").peek(t.Context(), "impatient", func(s *core.State) { open = len(s.Errands(effect.State)) })
+		if n := c.of("impatient").errands.Count(); err != nil || open != 0 || n != 0 {
+			t.Errorf("%d calls have no answer, %d errands are left, %v", open, n, err)
 		}
 	})
 }

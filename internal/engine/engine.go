@@ -185,7 +185,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	if err := e.history.Settle(ctx); err != nil {
+	if err := e.history.Settle(ctx, shards); err != nil {
 		e.Kill()
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (e *Engine) newHistory() *history.Keeper {
 
 // pauseSchedules pauses all schedules.
 func (e *Engine) pauseSchedules(why string) error {
-	for _, s := range e.schedules.List() {
+	for _, s := range e.schedules.List(nil) {
 		if s.Paused {
 			continue
 		}

@@ -178,6 +178,82 @@ func TestLoseEverywhere(t *testing.T) {
 	}
 }
 
+// TestLossIsAQuestionForOtherServers: a server that does not own all shards cannot make the calls of its ring unresolved
+// where another one owns the run, and one that has lost nothing itself cannot know what another one has done. Then all open
+// runs that they gain are held.
+func TestLossIsAQuestionForOtherServers(t *testing.T) {
+	t.Parallel()
+	out, dir := newOutside(t), t.TempDir()
+	first := &forgetful{KV: mem.New(), ring: openRing(t, dir)}
+	e := remembering(t, first)
+	begin := func(id string) Start {
+		return Start{Module: "guest", Workflow: "want", ID: id, Input: input(t, ops(receives(), op{"Post": out.URL + "/" + id}))}
+	}
+	ids := []string{"a", "b", "c", "d"}
+	for _, id := range ids {
+		if _, _, err := e.Start(t.Context(), begin(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := len(first.batches)
+	mustSend(t, e, "a", "go", "1")
+	mustEnd(t, e, "a")
+	e.Kill()
+	if err := first.ring.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := first.lose(t, left, openRing(t, dir))
+	s, err := store.Open(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := store.ShardOf("b")
+	if mine == store.ShardOf("a") {
+		t.Fatal("both runs are in one shard")
+	}
+	f := fixture()
+	e, err = Open(t.Context(), Options{Store: s, Guest: f.runtime, Loaded: []*guest.Module{f.module}, Memory: -1, Ring: second.ring, Kinds: effect.Kinds(effect.Options{}),
+		Claim: store.ByForce(mine), Valid: func() bool { return true }, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Kill()
+	held := func(id string) {
+		t.Helper()
+		if r, err := e.Run(t.Context(), id); err != nil || r.Status != flawless.Paused || !r.Pause.Lost {
+			t.Errorf("run %s is not held: %+v, %v", id, r, err)
+		}
+	}
+	held("b")
+	if err := e.Gain(t.Context(), store.ByForce(append(store.AllShards(), store.ShardOfCaps)...)); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		held(id)
+		mustSend(t, e, id, "go", "1")
+	}
+	if _, err := e.Pause(t.Context(), "c", flawless.Pause{Resume: true}); err != nil {
+		t.Fatal(err)
+	}
+	mustEnd(t, e, "c")
+	if err := e.Release(t.Context(), store.ShardOf("d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Gain(t.Context(), store.ByForce(store.ShardOf("d"))); err != nil {
+		t.Fatal(err)
+	}
+	held("d")
+	if _, err := e.AcceptHistory(t.Context(), "", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids[1:] {
+		mustEnd(t, e, id)
+		if n := out.count("/" + id); n != 1 {
+			t.Errorf("%s was seen %d times", id, n)
+		}
+	}
+}
+
 // TestLeaseEndsDuringCalls: what the next owner repeats is cut off, and what nobody repeats runs on.
 func TestLeaseEndsDuringCalls(t *testing.T) {
 	t.Parallel()

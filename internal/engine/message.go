@@ -30,9 +30,6 @@ func (e *Engine) send(r *live.Run, c *core.OpenCall) error {
 	}
 	to := statelock.Target{Run: e.resolveID(r, m.to)}
 	deliver := e.deliverMessage(r, to.Run)
-	if e.errands.Join(r.ID(), to, c.N) {
-		return nil
-	}
 	t, err := e.receiver(e.life.Calls, to.Run, m.Message)
 	if errors.Is(err, flawless.Elsewhere) {
 		e.errands.Queue(r, to, c.N, deliver)

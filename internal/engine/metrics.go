@@ -50,6 +50,6 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 		f.Cursor, more = next, next != ""
 	}
 	m.Unresolved, m.Quarantined = unresolved, len(quarantined)
-	m.Schedules = e.schedules.List()
+	m.Schedules = e.schedules.List(nil)
 	return m, nil
 }

@@ -33,9 +33,12 @@ type nothing = rpc.Nothing
 
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine){
-	sendOp.name:  sendOp.handle,
-	endedOp.name: endedOp.handle,
-	opMend.name:  opMend.handle,
+	sendOp.name:    sendOp.handle,
+	endedOp.name:   endedOp.handle,
+	opMend.name:    opMend.handle,
+	opStart.name:   opStart.handle,
+	opCancel.name:  opCancel.handle,
+	waitingOp.name: waitingOp.handle,
 }
 
 // hasPeers reports whether there may be other servers.

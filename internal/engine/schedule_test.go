@@ -325,7 +325,7 @@ func TestInvalidSchedulesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", row.name, err, row.text)
 		}
 	}
-	if all := e.Schedules().List(); len(all) != 0 {
+	if all := e.Schedules().List(nil); len(all) != 0 {
 		t.Errorf("they are there: %v", all)
 	}
 	if _, err := e.Schedules().Set(t.Context(), good, false); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,17 +106,19 @@ func TestRateLimitHoldsOverServers(t *testing.T) {
 	}
 }
 
-// TestServersTakeTurnsUnderALimit, although some write faster than others.
+// TestServersTakeTurnsUnderALimit, although some write faster than others, and timers fire late. The limit is used up.
 func TestServersTakeTurnsUnderALimit(t *testing.T) {
-	for _, rate := range []string{"60/m", "30/s", "300/s"} {
+	for _, rate := range []string{"60/m", "10/s", "30/s", "300/s"} {
 		t.Run(strings.ReplaceAll(rate, "/", " per "), func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 				x := &exchanges{}
-				kv, m, all := several(t, 3, Options{Kinds: x.kinds()})
+				var asked atomic.Int64
+				o := Options{Kinds: x.kinds(), Now: func() time.Time { return time.Now().Add(time.Duration(asked.Add(1)%4) * time.Millisecond) }}
+				kv, m, all := several(t, 3, o)
 				mustLimit(t, all[0], "api.example.com", rate, 0)
 				for i := range all {
 					all[i].Kill()
-					all[i] = joinMesh(t, &distant{kv, time.Duration(i*i*3) * time.Millisecond}, m, fmt.Sprint("distant-", i), Options{Kinds: x.kinds()}, shareOf(i, 3)...)
+					all[i] = joinMesh(t, &distant{kv, time.Duration(i*i*3) * time.Millisecond}, m, fmt.Sprint("distant-", i), o, shareOf(i, 3)...)
 				}
 				for i, e := range all {
 					for k := range 8 {
@@ -128,6 +131,10 @@ func TestServersTakeTurnsUnderALimit(t *testing.T) {
 					e.Kill()
 				}
 				counts := x.byServer(3)
+				n, period, err := flawless.ParseRate(rate)
+				if may := n * int(30*time.Second/time.Millisecond) / int(period/time.Millisecond); err != nil || len(x.at) < may*8/10 || len(x.at) > may+2+may/50 {
+					t.Errorf("there were %d calls, the limit allows %d", len(x.at), may)
+				}
 				for i, n := range counts {
 					if n < len(x.at)/5 {
 						t.Errorf("server %d made %d of %d calls", i, n, len(x.at))

@@ -43,7 +43,15 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 	if err != nil || len(shards) == 0 {
 		return err
 	}
-	if err := e.load(ctx, shards); err != nil {
+	err = e.history.Await(ctx, shards)
+	if err == nil {
+		err = e.load(ctx, shards)
+	}
+	if err == nil {
+		err = e.history.Settle(ctx, ofRuns(shards))
+	}
+	e.runs.HoldBack(nil, nil)
+	if err != nil {
 		e.abandon(shards)
 		e.lease.Drop(shards...)
 		return err

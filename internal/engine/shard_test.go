@@ -184,7 +184,7 @@ func TestClaimedShardsStop(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if all := e.Schedules().List(); len(all) != 1 || !strings.HasPrefix(all[0].Name, "kept") {
+		if all := e.Schedules().List(nil); len(all) != 1 || !strings.HasPrefix(all[0].Name, "kept") {
 			t.Errorf("its schedules are %+v", all)
 		}
 		if all := e.Limits().List(); len(all) != 1 { // every server enforces all limits

@@ -209,7 +209,7 @@ func (f *forwarding) rest(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 	f.tries++
 	select {
-	case <-time.After(min(10*time.Millisecond<<min(f.tries, 10), 500*time.Millisecond)):
+	case <-time.After(min(10*time.Millisecond<<min(f.tries, 10), 200*time.Millisecond)):
 	case <-ctx.Done():
 		return true
 	}

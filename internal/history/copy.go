@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ func (k *Keeper) Hold(ctx context.Context) error {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
 	}
 	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
-	n, err := k.holdOpen(ctx, &p)
+	n, err := k.holdOpen(ctx, &p, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -37,14 +38,15 @@ func (k *Keeper) Hold(ctx context.Context) error {
 	return k.o.Store.Held(ctx, k.o.Lease)
 }
 
-// holdOpen holds all open runs back, and returns their number when that is durable.
-func (k *Keeper) holdOpen(ctx context.Context, p *flawless.Pause) (n int, err error) {
-	k.o.Runs.HoldBack(p)
-	defer k.o.Runs.HoldBack(nil)
+// holdOpen holds open runs back, and returns their number when that is durable.
+func (k *Keeper) holdOpen(ctx context.Context, p *flawless.Pause, which func(run string) bool) (n int, err error) {
+	k.o.Runs.HoldBack(p, which)
+	defer k.o.Runs.HoldBack(nil, nil)
 	ids, err := k.unfinished(ctx)
 	if err != nil {
 		return 0, err
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !which(id) })
 	var all errgroup.Group
 	all.SetLimit(64)
 	for _, id := range ids {

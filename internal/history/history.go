@@ -43,7 +43,8 @@ type Options struct {
 	PauseSchedules func(why string) error
 }
 
-// Keeper settles what the store has lost. All methods may be called concurrently, except Hold and Settle, which come first.
+// Keeper settles what the store has lost. Hold, Await and Settle are called one after another; all other methods may be called
+// concurrently.
 type Keeper struct {
 	o         Options
 	history   atomic.Pointer[flawless.History] // as stored
@@ -56,9 +57,10 @@ func New(o Options) *Keeper { return &Keeper{o: o} }
 // lostWrites is why a call is unresolved that the log does not have, or not all of.
 const lostWrites = "the database lost acknowledged writes; the call may have taken effect"
 
-// Settle makes sure that nothing happens twice because of writes that the database has lost, and returns when that is
-// durable. It is called before any run continues. After a crash in the middle the next start continues with it.
-func (k *Keeper) Settle(ctx context.Context) error {
+// Settle makes sure that nothing happens twice in shards that were claimed because of writes that the database has
+// lost, and returns when that is durable. It is called before any run of them continues. After a crash in the middle the next
+// owner continues with it.
+func (k *Keeper) Settle(ctx context.Context, shards []store.Shard) error {
 	h, err := k.o.Store.History(ctx)
 	if err != nil {
 		return err
@@ -73,10 +75,28 @@ func (k *Keeper) Settle(ctx context.Context) error {
 			return fmt.Errorf("settling that the database lost writes (%s): %w", l.Why, err)
 		}
 	}
-	if k.History().Holding {
-		return k.holdQuestioned(ctx)
+	return k.holdQuestioned(ctx, shards)
+}
+
+// Await is called before the runs of shards are accepted that were claimed while others are at work. As long as it is
+// not known what a loss means for them, none that a request or a timer loads goes on. The caller ends that
+// with HoldBack of the Registry, after Settle.
+func (k *Keeper) Await(ctx context.Context, shards []store.Shard) error {
+	h, err := k.o.Store.History(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	losses, err := k.o.Store.Losses(ctx)
+	if err == nil && (h.Open || len(losses) > 0) {
+		k.o.Runs.HoldBack(questionedPause(), in(shards))
+	}
+	return err
+}
+
+// questionedPause is why runs are held while the history is in question.
+func questionedPause() *flawless.Pause {
+	return &flawless.Pause{Hold: true, Lost: true, Who: "the server",
+		Note: "the database may have lost acknowledged writes, so the run may have made calls that its log does not have; flawless history shows what is known"}
 }
 
 // settleLoss settles one loss.
@@ -87,10 +107,11 @@ func (k *Keeper) settleLoss(ctx context.Context, l store.Loss) error {
 		calls, all = k.o.Ring.After(l.Left)
 	}
 	all = all && !l.Older
-	n, err := k.loseCalls(ctx, calls)
+	n, elsewhere, err := k.loseCalls(ctx, calls)
 	if err != nil {
 		return err
 	}
+	all = all && !elsewhere
 	k.o.Log.Error("the database has lost writes that it had acknowledged", "reason", l.Why, "found", l.Found, "unresolved", n, "complete", all)
 	if !all {
 		if err := k.question(ctx, l, n); err != nil {
@@ -100,8 +121,9 @@ func (k *Keeper) settleLoss(ctx context.Context, l store.Loss) error {
 	return k.o.Store.SettleLoss(ctx, l)
 }
 
-// loseCalls makes calls unresolved that the database has lost, and returns the number of their runs.
-func (k *Keeper) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err error) {
+// loseCalls makes calls unresolved that the database has lost, and returns the number of their runs. Runs in shards of other
+// servers stay as they are, and elsewhere is set.
+func (k *Keeper) loseCalls(ctx context.Context, calls []ring.Entry) (n int, elsewhere bool, err error) {
 	lost := live.Losses{Calls: map[string][]core.Lost{}, Why: lostWrites}
 	start := map[string]ring.Entry{}
 	for _, c := range calls {
@@ -114,7 +136,8 @@ func (k *Keeper) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err 
 	each.SetLimit(64)
 	for _, id := range slices.Sorted(maps.Keys(lost.Calls)) {
 		if k.o.Runs.Owns(id) != nil {
-			continue // its owner has a ring of its own
+			elsewhere = true
+			continue
 		}
 		n++
 		each.Go(func() error {
@@ -132,7 +155,7 @@ func (k *Keeper) loseCalls(ctx context.Context, calls []ring.Entry) (n int, err 
 			return err
 		})
 	}
-	return n, each.Wait()
+	return n, elsewhere, each.Wait()
 }
 
 // createGone creates a run that the database does not have any more, so that its id is taken.
@@ -153,7 +176,7 @@ func (k *Keeper) question(ctx context.Context, l store.Loss, known int) error {
 	if !h.Open {
 		h = flawless.History{Since: k.o.Now()}
 	}
-	h.Open, h.Holding = true, true
+	h.Open, h.Shards = true, nil
 	h.Known += known
 	if !slices.Contains(h.Reasons, l.Why) {
 		h.Reasons = append(slices.Clone(h.Reasons), l.Why)
@@ -172,17 +195,23 @@ func (k *Keeper) putHistory(ctx context.Context, h flawless.History) error {
 // History returns whether the history of the store is in question.
 func (k *Keeper) History() flawless.History { return *k.history.Load() }
 
-// holdQuestioned holds back all open runs, and returns when that is durable.
-func (k *Keeper) holdQuestioned(ctx context.Context) error {
-	p := flawless.Pause{Hold: true, Lost: true, Who: "the server",
-		Note: "the database may have lost acknowledged writes, so the run may have made calls that its log does not have; flawless history shows what is known"}
-	n, err := k.holdOpen(ctx, &p)
+// holdQuestioned holds back the open runs of shards while the history is in question, and returns when that is durable. It
+// does so once for each shard: a person may have resumed some of them since.
+func (k *Keeper) holdQuestioned(ctx context.Context, shards []store.Shard) error {
+	h := k.History()
+	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return slices.Contains(h.Shards, int(sh)) })
+	if !h.Open || len(shards) == 0 {
+		return nil
+	}
+	n, err := k.holdOpen(ctx, questionedPause(), in(shards))
 	if err != nil {
 		return err
 	}
 	k.o.Log.Warn("the history of the store is in question: all open runs are held until somebody accepts it (flawless history accept)", "runs", n)
-	h := k.History()
-	h.Holding, h.Held = false, n
+	h.Held += n
+	for _, sh := range shards {
+		h.Shards = append(h.Shards, int(sh))
+	}
 	return k.putHistory(ctx, h)
 }
 
@@ -195,14 +224,14 @@ func (k *Keeper) Check(id string) error {
 }
 
 // Accept ends the question whether calls were made of which nobody knows, and resumes the runs that were held because
-// of it. It returns flawless.Conflict if there is no question. After a crash in the middle some runs are still held: call it
-// again.
+// of it. Without a question it changes nothing. It returns flawless.Conflict if other servers own some of the runs. After a
+// crash in the middle some runs are still held: call it again.
 func (k *Keeper) Accept(ctx context.Context, who, note string) (flawless.History, error) {
 	k.accepting.Lock()
 	defer k.accepting.Unlock()
 	h := k.History()
 	if !h.Open {
-		return h, fmt.Errorf("accepting the history: it is not in question: %w", flawless.Conflict)
+		return h, nil
 	}
 	if !k.o.Runs.OwnsAll() {
 		return h, fmt.Errorf("accepting the history: other servers own some of the runs; leave only one server running: %w", flawless.Conflict)
@@ -242,4 +271,13 @@ func (k *Keeper) resumeAccepted(ctx context.Context, id string, p flawless.Pause
 		return nil
 	}
 	return err
+}
+
+// in returns a function that reports whether shards have a run.
+func in(shards []store.Shard) func(run string) bool {
+	set := map[store.Shard]bool{}
+	for _, sh := range shards {
+		set[sh] = true
+	}
+	return func(run string) bool { return set[store.ShardOf(run)] }
 }

@@ -107,7 +107,7 @@ type Registry struct {
 	// Each of these has a lock of its own, or is written atomically.
 	retrying retrying                           // runs with a call that is being retried
 	counts   counts                             // since New
-	holdBack atomic.Pointer[flawless.Pause]     // holds back every run that is loaded; nil after the start
+	holdBack atomic.Pointer[holdBack]           // holds back runs that are loaded; nil after the start
 	lost     atomic.Pointer[Losses]             // calls that runs have made and their logs lack; nil after the start
 	parts    [store.Shards]atomic.Pointer[part] // the shards that it owns; changed under mu
 	owned    atomic.Int32                       // their number
@@ -265,8 +265,8 @@ func (r *Run) load(ctx context.Context) error {
 	if l := g.lost.Load(); l != nil {
 		r.append(r.s.Lose(l.Calls[r.id], l.Why, g.o.Now())...)
 	}
-	if p := g.holdBack.Load(); p != nil {
-		r.append(r.s.Hold(*p, g.o.Now())...)
+	if h := g.holdBack.Load(); h != nil && h.which(r.id) {
+		r.append(r.s.Hold(*h.pause, g.o.Now())...)
 	}
 	r.append(r.s.Recover(g.o.Now(), r.terms)...)
 	if len(r.outbox) > 0 {
@@ -489,8 +489,20 @@ type Losses struct {
 // LoseCalls makes the outcome of such calls unknown in every run that is loaded from now on, until it is called with nil.
 func (g *Registry) LoseCalls(l *Losses) { g.lost.Store(l) }
 
-// HoldBack makes every run that is loaded from now on hold back, until it is called with nil.
-func (g *Registry) HoldBack(p *flawless.Pause) { g.holdBack.Store(p) }
+// holdBack says which runs are held back, and why.
+type holdBack struct {
+	pause *flawless.Pause
+	which func(run string) bool
+}
+
+// HoldBack makes some runs hold back when they are loaded from now on, until it is called with nil.
+func (g *Registry) HoldBack(p *flawless.Pause, which func(run string) bool) {
+	if p == nil {
+		g.holdBack.Store(nil)
+		return
+	}
+	g.holdBack.Store(&holdBack{p, which})
+}
 
 // Close evicts all guests. No run may have a driver any more.
 func (g *Registry) Close() {

@@ -214,10 +214,19 @@ func (p *Peer) owner(ctx context.Context, sh store.Shard, after time.Time) (Owne
 	h := r.holders[sh]
 	o := Owner{Shard: sh, Node: r.nodes[h.Node], Epoch: h.Epoch, Here: h.Node == p.self, at: r.at}
 	if o.Node.ID == "" {
-		return o, fmt.Errorf("no node owns shard %d at the moment: %w", sh, &store.ElsewhereError{Shard: sh})
+		return o, &ownerless{store.ElsewhereError{Shard: sh}}
 	}
 	return o, nil
 }
+
+// ownerless says that no living node owns a shard.
+type ownerless struct{ of store.ElsewhereError }
+
+func (o *ownerless) Error() string {
+	return fmt.Sprintf("no node owns shard %d at the moment: %v", o.of.Shard, flawless.Elsewhere)
+}
+
+func (o *ownerless) Unwrap() error { return &o.of }
 
 // learn takes over from a node that was asked wrongly what it knows about the shard, if that is newer.
 func (p *Peer) learn(sh store.Shard, h http.Header) {

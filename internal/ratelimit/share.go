@@ -14,7 +14,8 @@ import (
 // server reserves spans of this time by moving Busy in the store, before it begins a call in them. What it does not use in
 // time is lost, as is what it has when it crashes: the rate is never exceeded.
 //
-// A call may begin up to Burst-1 intervals before the time that it takes, and not after it.
+// A call may begin up to Burst-1 intervals before the interval that it takes, and a moment late (grace): timers fire late, and
+// the write that reserves takes a while.
 type share struct {
 	used  int64  // time up to which calls of this server have taken their intervals
 	spans []span // reserved and not used up, in order
@@ -33,12 +34,21 @@ const (
 	ahead = int64(time.Second)
 	// least is how far it does so beside others, so that they take turns.
 	least = int64(100 * time.Millisecond)
+	// maxDelay is how much later than a write has ended its permits are still all valid. Without it, a call that begins
+	// a microsecond after its reservation would lose it, and wait for the next one, which may be an hour away.
+	maxDelay = int64(time.Second)
 )
+
+// grace is how late a call may begin: a fraction of the interval, so that a permit is not lost for a moment's delay.
+func (one *limit) grace() int64 {
+	interval := int64(one.Interval())
+	return max(min(interval, int64(20*time.Millisecond)), min(interval/10, int64(10*time.Second)))
+}
 
 // first returns the time of the next permit that is reserved, if there is one.
 func (one *limit) first(now int64) (at int64, ok bool) {
 	for len(one.spans) > 0 {
-		if at = max(one.spans[0].from, one.used, now); at+int64(one.Interval()) <= one.spans[0].to {
+		if at = max(one.spans[0].from, one.used, now-one.grace()); at+int64(one.Interval()) <= one.spans[0].to {
 			return at, true
 		}
 		one.spans = one.spans[1:]
@@ -62,7 +72,7 @@ func (one *limit) pass(now int64) bool {
 // has returns how much reserved time is left.
 func (one *limit) has(now int64) (left int64) {
 	for _, s := range one.spans {
-		left += max(0, s.to-max(s.from, one.used, now))
+		left += max(0, s.to-max(s.from, one.used, now-one.grace()))
 	}
 	return left
 }
@@ -133,9 +143,10 @@ func (l *Limits) turn(one *limit, now int64) int64 {
 func (one *limit) won(s span, now int64) {
 	late := max(0, now-s.from)
 	one.late = max(late, one.late-one.late/8)
-	if missing := late + int64(one.Interval()) - (s.to - s.from); missing > 0 && late <= int64(one.Interval()) {
-		s.to += missing // the write took longer than others: one call begins later than its time
+	if interval := int64(one.Interval()); late <= interval && late+interval > s.to-s.from {
+		s.to += late // the write took longer than others: one call begins later than its time
 	}
+	s.to += min(int64(one.Interval())/2, maxDelay) // too little for one more call
 	if n := len(one.spans); n > 0 && one.spans[n-1].to == s.from {
 		one.spans[n-1].to = s.to
 	} else {

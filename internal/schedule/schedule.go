@@ -117,15 +117,26 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	return t, c.o.Engine.Check(ctx, t.departing("", now))
 }
 
-// List returns all schedules, sorted by name.
-func (c *Scheduler) List() []flawless.Schedule {
+// List returns all schedules, sorted by name: those of this server, and, as the store has them, those of others.
+func (c *Scheduler) List(stored []flawless.Schedule) []flawless.Schedule {
 	out := []flawless.Schedule{}
+	own := map[string]bool{}
 	for _, s := range c.list() {
 		s.mu.Lock()
 		if s.stored != nil {
+			own[s.t.Name] = true
 			out = append(out, s.t.shown())
 		}
 		s.mu.Unlock()
+	}
+	for _, s := range stored {
+		if own[s.Name] {
+			continue
+		}
+		if t, err := newTimetable(s); err == nil {
+			s = t.shown()
+		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b flawless.Schedule) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -204,11 +215,21 @@ func (c *Scheduler) Resume(name string) (flawless.Schedule, error) {
 	})
 }
 
+// freeKey returns a new key with which the run is one of this server, if it owns more than a few shards.
+func (c *Scheduler) freeKey(name string) (key string) {
+	for range 1000 {
+		if key = flawless.NewRunID(c.o.Now()); c.o.Engine.Owns(name + "@" + key) {
+			break
+		}
+	}
+	return key
+}
+
 // Trigger starts a run of a schedule at once, regardless of the overlap policy and of a pause. Repeating it with the
 // same key starts no second run; "" generates a key.
 func (c *Scheduler) Trigger(ctx context.Context, name, key string) (run flawless.Run, started bool, err error) {
 	if key == "" {
-		key = flawless.NewRunID(c.o.Now())
+		key = c.freeKey(name)
 	}
 	id := name + "@" + key
 	if err := flawless.CheckNewID(id); err != nil {

@@ -31,11 +31,13 @@ type Start struct {
 
 // Engine is what a Scheduler needs of an engine.
 type Engine interface {
-	// Start accepts a run. It returns false if the id already exists.
+	// Start accepts a run, wherever it belongs. It returns false if the id already exists.
 	Start(ctx context.Context, s Start) (flawless.Run, bool, error)
 	// Check returns an error if there is no such workflow or it does not accept the input.
 	Check(ctx context.Context, s Start) error
 	Cancel(ctx context.Context, run string, c flawless.Cancel) error
+	// Owns reports whether a run with this id is one of this server.
+	Owns(run string) bool
 	Run(ctx context.Context, id string) (flawless.Run, error)
 	// Wait returns when the run has ended or cannot be waited for.
 	Wait(ctx context.Context, id string)

@@ -334,6 +334,10 @@ var keeping = map[string]func(o *owned) string{
 		o.do("PUT", "/api/v1/limits/a.example.com", `{"rate":"31415/s","burst":31}`)
 		return strings.ReplaceAll(o.do("GET", "/api/v1/limits", ""), `31415,`, mark)
 	},
+	"POST /api/v1/history/accept": func(o *owned) string { // it is not in question, so nothing is kept
+		o.do("POST", "/api/v1/history/accept", `{"note":"`+mark+`"}`)
+		return mark
+	},
 	"PATCH /api/v1/hosts/{host}": func(o *owned) string {
 		o.do("PATCH", "/api/v1/hosts/a.example.com", `{"key_within_ms":`+mark+`}`)
 		return o.do("GET", "/api/v1/hosts", "")

@@ -17,6 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/peer"
+	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -93,7 +94,7 @@ func (a *api) watched(ctx context.Context) iter.Seq2[json.RawMessage, error] {
 		for r, err := range own {
 			var b []byte
 			if err == nil {
-				b, err = json.Marshal(shown(a.engine, r.Listed()))
+				b, err = reply.JSON(shown(a.engine, r.Listed()))
 			}
 			if !yield(b, err) || err != nil {
 				return

@@ -294,6 +294,8 @@ var succeeding = map[string]func(o *owned){
 	},
 	"GET /api/v1/modules/{name}/settings": asked("GET /api/v1/modules/guest/settings"),
 	"GET /api/v1/limits":                  asked("GET /api/v1/limits"),
+	"GET /api/v1/history":                 asked("GET /api/v1/history"),
+	"POST /api/v1/history/accept":         func(o *owned) { o.do("POST", "/api/v1/history/accept", `{}`) },
 	"GET /api/v1/nodes":                   asked("GET /api/v1/nodes"),
 	"POST /api/v1/nodes/{name}/drain":     asked("POST /api/v1/nodes/a/drain"),
 	"POST /api/v1/nodes/{name}/undrain":   asked("POST /api/v1/nodes/a/undrain"),

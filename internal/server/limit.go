@@ -36,7 +36,7 @@ func (a *api) limits() {
 		})
 	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "List rate limits and the number of waiting calls"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Limit], error) {
-			all := a.engine.Limits().List()
+			all := a.engine.ListLimits(ctx)
 			return byName("/limits", all, *in, func(x flawless.Limit) string { return x.Host }), nil
 		})
 	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the rate limit of a host; waiting calls begin at once"),

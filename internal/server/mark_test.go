@@ -209,7 +209,7 @@ func TestNothingShownHoldsCredentials(t *testing.T) {
 func TestAllJSONIsMasked(t *testing.T) {
 	t.Parallel()
 	var files []string
-	for _, dir := range []string{".", "../listen", "../reply"} {
+	for _, dir := range []string{".", "../forward", "../listen", "../reply"} {
 		found, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(found) < 2 {
 			t.Fatal(dir, found, err)

@@ -74,7 +74,7 @@ func TestAwayDatabaseIsAnsweredAtOnce(t *testing.T) {
 		says         string
 	}{
 		{"/livez", 200, 200, "ok"},
-		{"/readyz", 200, 503, "does not answer"},
+		{"/readyz", 200, 503, "has not answered"},
 		{"/api/v1/health", 200, 503, `"disconnected"`},
 		{"/api/v1/version", 200, 200, "version"},
 		{"/metrics", 200, 200, "flawless_"},

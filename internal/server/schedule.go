@@ -65,7 +65,10 @@ func (a *api) schedules() {
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "List schedules"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Schedule], error) {
-			all := a.engine.Schedules().List()
+			all, err := a.engine.ListSchedules(ctx)
+			if err != nil {
+				return nil, reply.From(err)
+			}
 			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), nil
 		})
 	huma.Register(a.huma, operation("get-schedule", http.MethodGet, "/schedules/{name}", "Get a schedule"),

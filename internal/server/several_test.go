@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -467,6 +468,124 @@ func TestEventsOfAllServers(t *testing.T) {
 	cancel()
 	_ = s.all[2].peer.Close(gone)
 	want("reset")
+}
+
+// TestServersThatShareEverything has the shards divided among three servers, and sends requests that belong together to
+// different ones.
+func TestServersThatShareEverything(t *testing.T) {
+	t.Parallel()
+	alone(t)
+	s := newSeveral(t, 3)
+	for i := 1; i < 3; i++ {
+		var some []store.Shard
+		for _, sh := range store.AllShards() {
+			if int(sh)%3 == i {
+				some = append(some, sh)
+			}
+		}
+		if err := s.all[0].Release(t.Context(), some...); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.all[i].Gain(t.Context(), store.ByForce(some...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(what, answer, part string) {
+		t.Helper()
+		if !strings.Contains(answer, part) {
+			t.Errorf("%s: %s does not have %s", what, answer, part)
+		}
+	}
+	for i := range 12 {
+		a, b, c := i%3, (i+1)%3, (i+2)%3
+		n := fmt.Sprint(i)
+		has("a start", s.do(a, "POST", "/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty","input":`+n+`,"id":"e`+n+`"}`), `"started":true`)
+		has("the same start elsewhere", s.do(b, "POST", "/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty","input":`+n+`,"id":"e`+n+`"}`), `"started":false`)
+		has("a start without id", s.do(c, "POST", "/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty"}`), `"completed"`)
+		has("a run", s.do(b, "GET", "/api/v1/runs/e"+n, ""), `"output":`+n)
+		s.do(a, "POST", "/api/v1/runs", fmt.Sprintf(mailbox, "m"+n))
+		s.do(b, "POST", "/api/v1/runs/m"+n+"/messages", `{"type":"other","value":1}`)
+		has("the messages", s.do(c, "GET", "/api/v1/runs/m"+n+"/messages", ""), `"other"`)
+		s.do(c, "POST", "/api/v1/runs/m"+n+"/terminate", "{}")
+		has("a restart", s.do(a, "POST", "/api/v1/runs/m"+n+"/restart?id=r"+n, ""), `"r`+n+`"`)
+		has("a fork", s.do(b, "POST", "/api/v1/runs/m"+n+"/fork", `{"turn":0,"id":"f`+n+`"}`), `"f`+n+`"`)
+		has("a cancel", s.do(c, "POST", "/api/v1/runs/f"+n+"/cancel", "{}"), `"f`+n+`"`)
+		has("a log", s.do(a, "GET", "/api/v1/runs/f"+n+"/events", ""), "event: run")
+		s.do(a, "PUT", "/api/v1/schedules/s"+n, `{"cron":"0 3 1 1 *","module":"guest","workflow":"empty"}`)
+		has("a schedule", s.do(b, "GET", "/api/v1/schedules/s"+n, ""), `"s`+n+`"`)
+		has("the schedules", s.do(c, "GET", "/api/v1/schedules?limit=1000", ""), `"s`+n+`"`)
+		has("a trigger", s.do(c, "POST", "/api/v1/schedules/s"+n+"/trigger?key=k", ""), `"s`+n+`@k"`)
+		has("a trigger without key", s.do(b, "POST", "/api/v1/schedules/s"+n+"/trigger", ""), `"started":true`)
+		has("a backfill", s.do(a, "POST", "/api/v1/schedules/s"+n+"/backfill?from=2020-01-01T00:00:00Z&to=2021-01-01T00:00:00Z", ""), `s`+n+`@2020`)
+		host := "h" + n + ".example.com"
+		s.do(a, "PUT", "/api/v1/limits/"+host, `{"rate":"10/s"}`)
+		has("the limits", s.do(b, "GET", "/api/v1/limits?limit=1000", ""), host)
+		s.do(b, "DELETE", "/api/v1/limits/"+host, "")
+		s.do(c, "PATCH", "/api/v1/hosts/"+host, `{"retry_for_ms":1234}`)
+		has("a host", s.do(a, "GET", "/api/v1/hosts/"+host, ""), "1234")
+		s.do(a, "DELETE", "/api/v1/hosts/"+host, "")
+		s.do(a, "PATCH", "/api/v1/modules/guest/settings", `{"retention_ms":`+fmt.Sprint(1e9+i)+`}`)
+		has("the settings", s.do(b, "GET", "/api/v1/modules/guest/settings", ""), fmt.Sprint(int(1e9)+i))
+	}
+}
+
+// TestOneStartOfAnIDWins while clients of three servers start the same ids with different inputs, and all shards move
+// now and then: all of them agree on who was first.
+func TestOneStartOfAnIDWins(t *testing.T) {
+	t.Parallel()
+	alone(t)
+	s := newSeveral(t, 3)
+	const ids, clients = 30, 6
+	inputs := make([][clients]int, ids) // by id and client: the status
+	firsts := make([]atomic.Int64, ids) // by id: how many were the first
+	stop, moved, answered := make(chan struct{}), make(chan struct{}), make(chan struct{}, ids*clients)
+	go func() {
+		defer close(moved)
+		for at := 0; ; at = (at + 1) % 3 {
+			for range 20 { // so many requests are answered between two moves
+				select {
+				case <-stop:
+					return
+				case <-answered:
+				}
+			}
+			s.move(at, (at+1)%3)
+		}
+	}()
+	var all sync.WaitGroup
+	for c := range clients {
+		all.Go(func() {
+			for id := range ids {
+				status, answer := s.send(c%3, http.MethodPost, "/api/v1/runs", fmt.Sprintf(`{"module":"guest","workflow":"empty","input":%d,"id":"id-%d"}`, c, id))
+				answered <- struct{}{}
+				inputs[id][c] = status
+				switch {
+				case strings.Contains(answer, `"started":true`):
+					firsts[id].Add(1)
+				case status != http.StatusOK && status != http.StatusConflict:
+					t.Errorf("start of id-%d: status %d, %s", id, status, answer)
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(stop)
+	<-moved
+	for id := range ids {
+		log, err := s.all[0].Log(t.Context(), fmt.Sprint("id-", id), 0, 1)
+		if err != nil || len(log) == 0 || log[0].Entries[0].Start == nil {
+			t.Fatalf("id-%d: %v", id, err)
+		}
+		input := string(log[0].Entries[0].Start.Input)
+		for c, status := range inputs[id] {
+			if won := input == fmt.Sprint(c); won != (status != http.StatusConflict) {
+				t.Errorf("id-%d was started with %s, and the client that sent %d got status %d", id, input, c, status)
+			}
+		}
+		if n := firsts[id].Load(); n > 1 {
+			t.Errorf("%d clients were told that they have started id-%d", n, id)
+		}
+	}
 }
 
 // TestEveryOperationHasRules compares the table with the description of the API and with the page of the documentation.

@@ -31,7 +31,7 @@ func (s *Store) PutHistory(ctx context.Context, l *Lease, before, after flawless
 		if err := s.codec.Decode(stored, &h); err != nil {
 			return fmt.Errorf("writing the history of the store: %w", err)
 		}
-		known = h.Open == before.Open && h.Holding == before.Holding && h.Since.Equal(before.Since) && len(h.Reasons) == len(before.Reasons)
+		known = h.Open == before.Open && len(h.Shards) == len(before.Shards) && h.Since.Equal(before.Since) && len(h.Reasons) == len(before.Reasons)
 	}
 	if !known {
 		return fmt.Errorf("writing the history of the store: it has changed meanwhile: %w", flawless.Conflict)

@@ -2,11 +2,15 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
 	"github.com/flawless-engine/flawless/internal/store/kv"
+	"github.com/flawless-engine/flawless/internal/store/reindex"
 )
 
 // index updates the lists that a run is in. It writes only rows that change.
@@ -109,3 +113,43 @@ func (s *Store) Active(ctx context.Context, shards []Shard) iter.Seq2[string, er
 		}
 	}
 }
+
+// reindexed returns a database whose indexes are rebuilt when they cannot be read. They belong to a generation.
+func (s *Store) reindexed(kv KV, generation uint64) *reindex.KV {
+	return reindex.New(kv, reindex.Rows{
+		Index: func(head []byte) ([]Item, error) {
+			var h Head
+			if err := s.codec.Decode(head, &h); err != nil {
+				return nil, err
+			}
+			d := new(draft)
+			d.index(ShardOf(h.Run.ID), h.Run.ID, nil, &h)
+			return d.batch.Set, nil
+		},
+		Generation: func(n uint64) (Item, error) {
+			d := new(draft)
+			if err := d.setRaw(s.codec, key.Generation.Key(), binary.BigEndian.AppendUint64(nil, n)); err != nil {
+				return Item{}, err
+			}
+			return d.batch.Set[0], nil
+		},
+	}, generation)
+}
+
+// generation returns the current generation of the indexes.
+func (s *Store) generation(ctx context.Context) (uint64, error) {
+	payload, err := s.getRaw(ctx, key.Generation.Key(), "the generation of the indexes")
+	switch {
+	case errors.Is(err, flawless.NotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(payload) != 8:
+		return 0, fmt.Errorf("the generation of the indexes has %d bytes: %w", len(payload), flawless.Damaged)
+	}
+	return binary.BigEndian.Uint64(payload), nil
+}
+
+// Damage returns the first damage that was found since the store was opened, or "". It remains after indexes and
+// modules were written again, because the damaged file is still there.
+func (s *Store) Damage() string { return s.kv.Damage() }

@@ -317,7 +317,7 @@ func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *d
 	if err := build(d); err != nil {
 		return at, err
 	}
-	at, err = s.kv.applyAt(ctx, &d.batch)
+	at, err = s.kv.ApplyAt(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
 		err = s.fenced(ctx, l, sh, row)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/reindex"
 )
 
 // Store stores the data of the engine in a [KV]. All methods may be called concurrently. The caller owns the byte slices
@@ -21,7 +22,7 @@ import (
 // and the caller must read to find out. For values that have a wrong checksum or cannot be decoded, methods return
 // [flawless.Damaged] with the key and the reason.
 type Store struct {
-	kv     *rebuilt
+	kv     *reindex.KV
 	codec  codec.Codec
 	drafts sync.Pool // of *draft
 
@@ -54,7 +55,7 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{codec: c}
-	s.kv = &rebuilt{KV: kv, store: s}
+	s.kv = s.reindexed(kv, 0)
 	s.drafts.New = func() any { return new(draft) }
 	for {
 		err := s.checkFormat(ctx)
@@ -65,9 +66,11 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 			if err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
-			if err := s.kv.open(ctx); err != nil {
+			generation, err := s.generation(ctx)
+			if err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
+			s.kv = s.reindexed(kv, generation)
 			return s, nil
 		}
 	}

@@ -33,6 +33,8 @@ type Vault struct {
 	ring  ring
 	lease *store.Lease
 	open  atomic.Pointer[[]flawless.OpenSecret]
+	// has returns an error if other servers on the store lack the key with an id; nil if there are none.
+	has func(ctx context.Context, id string) error
 }
 
 // New opens the vault of a store. It returns [flawless.Refused] if other users can read the key file, and
@@ -74,6 +76,30 @@ func (v *Vault) Own(ctx context.Context, l *store.Lease) error {
 		return err
 	}
 	return v.refresh(ctx)
+}
+
+// Share makes the vault one of several on a store, which need the same key. It returns [flawless.Conflict] if secrets are
+// stored whose key is missing here. From now on, nothing is encrypted with a key for which has returns an error. Call it
+// before any change.
+func (v *Vault) Share(has func(ctx context.Context, id string) error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.has = has
+	for _, s := range v.Open() {
+		if _, ok := v.ring.find(s.Key); !ok {
+			return fmt.Errorf("this server does not have the key %s, with which secret %s is encrypted: copy the file %s from the working directory of another node into that of this one, or set %s to the same value as there: %w",
+				s.Key, s.Name, FileName, Variable, flawless.Conflict)
+		}
+	}
+	return nil
+}
+
+// shared returns an error if other servers on the store lack a key. The caller holds mu.
+func (v *Vault) shared(ctx context.Context, id string) error {
+	if v.has == nil {
+		return nil
+	}
+	return v.has(ctx, id)
 }
 
 // bound returns what is authenticated together with a value.
@@ -198,6 +224,9 @@ func (v *Vault) set(ctx context.Context, name string, hosts []string, value stri
 	if err := v.haveKey(ctx); err != nil {
 		return flawless.Secret{}, err
 	}
+	if err := v.shared(ctx, v.ring.keys[0].id); err != nil {
+		return flawless.Secret{}, fmt.Errorf("setting secret %s: %w", name, err)
+	}
 	s := flawless.Secret{Name: name, Hosts: slices.Clone(hosts), Changed: v.now().UTC()}
 	after := v.seal(s, value)
 	if err := v.store.ChangeSecrets(ctx, v.lease, []store.SecretChange{{Before: before, After: &after}}); err != nil {
@@ -266,12 +295,18 @@ func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error)
 		return "", 0, fmt.Errorf("the key comes from %s, which has only one: restart the server with %s=NEW,OLD and repeat this: %w", Variable, Variable, flawless.Conflict)
 	case v.ring.file != "":
 		k, err := randomSealer()
+		if err == nil {
+			err = v.shared(ctx, k.id)
+		}
 		if err != nil {
-			return "", 0, err
+			return "", 0, fmt.Errorf("making a new key: %w", err)
 		}
 		if err := v.ring.write(append([]sealer{k}, v.ring.keys...)); err != nil {
 			return "", 0, err
 		}
+	}
+	if err := v.shared(ctx, v.ring.keys[0].id); err != nil {
+		return "", 0, fmt.Errorf("encrypting the secrets with another key: %w", err)
 	}
 	n, err := v.reseal(ctx)
 	if err == nil {

@@ -3,22 +3,24 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 )
 
-// Ping asks the server for an answer once, and returns why there is none. Unlike all other methods it does not wait for a
-// server that is away: it takes no longer than ctx.
-func (db *DB) Ping(ctx context.Context) error {
-	err := db.pool.Ping(ctx)
-	if err != nil && ctx.Err() == nil {
-		err = db.pool.Ping(ctx) // the connection may have been one from before a restart
+// Time asks the server for its time, once, and returns why there is no answer. Unlike all other methods it does not wait for
+// a server that is away: it takes no longer than ctx.
+func (db *DB) Time(ctx context.Context) (at time.Time, err error) {
+	for range 2 { // the first connection may be one from before a restart
+		if err = db.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&at); err == nil || ctx.Err() != nil {
+			break
+		}
 	}
 	switch {
 	case err == nil:
-		return nil
+		return at, nil
 	case errors.Is(err, Lost):
-		return db.fail(err)
+		return at, db.fail(err)
 	}
-	return errors.New(reason(err))
+	return at, errors.New(reason(err))
 }
 
 // GiveUp stops everything for good, as if the DB had found err itself. It is for a DB on the same tables that has.

@@ -84,7 +84,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
 // at most once.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
 	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.

@@ -159,10 +159,10 @@ func serve(ctx context.Context, o Options) (err error) {
 	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
 	if n := st.node; n != nil {
-		if err := n.join(ctx, secrets.Keys()); err != nil {
+		if err := n.join(ctx, secrets); err != nil {
 			return errors.Join(err, l.Close(ctx))
 		}
-		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer
+		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now
 	}
 	eng, err := engine.Open(ctx, options)
 	if err != nil {

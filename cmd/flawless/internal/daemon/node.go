@@ -21,6 +21,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/postgres"
+	"github.com/flawless-engine/flawless/internal/vault"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
@@ -47,7 +48,9 @@ type node struct {
 	db     *postgres.DB // of the engine
 	leases *postgres.DB // for nothing but the lease
 	pulse  cluster.Pulse
+	time   cluster.Time // of the engine
 
+	secrets *vault.Vault
 	cluster.Roster
 	member      *cluster.Member
 	peer        *peer.Peer
@@ -81,7 +84,7 @@ func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store
 	if err != nil {
 		return nil, err
 	}
-	n.leases, err = postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: name + " lease", Lanes: 1, Readers: 2, Patience: n.ttl / 3, Log: slog.New(slog.DiscardHandler)})
+	n.leases, err = postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: name + " lease", Lanes: 1, Readers: 2, Patience: n.ttl / 3, Unmarked: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +181,11 @@ func (o *Options) listenForNodes(ctx context.Context, local string) (net.Listene
 
 // ask asks the database for an answer, see [cluster.Pulse].
 func (n *node) ask(ctx context.Context) error {
-	err := n.leases.Ping(ctx)
+	asked := time.Now()
+	at, err := n.leases.Time(ctx)
+	if err == nil {
+		n.time.Observe(asked, time.Now(), at, n.log)
+	}
 	if lost := n.leases.Failed(); lost != nil {
 		n.db.GiveUp(lost)
 	}
@@ -197,10 +204,17 @@ func (n *node) told(since time.Time, why string) {
 	n.log.Error("the database does not answer, so requests get 503 until it does", "error", why)
 }
 
-// join makes this server a node. keys are the ids of the keys of its secrets.
-func (n *node) join(ctx context.Context, keys []string) error {
+// join makes this server a node, with the secrets that all nodes share.
+func (n *node) join(ctx context.Context, secrets *vault.Vault) error {
 	self := n.member.Node()
-	n.member.SetKeys(keys)
+	if err := secrets.Share(n.haveKey); err != nil {
+		return err
+	}
+	if err := n.pulse.Check(ctx); err != nil { // the engine begins with the right time
+		return fmt.Errorf("asking the database for its time: %w", err)
+	}
+	n.secrets = secrets
+	n.member.SetKeys(secrets.Keys())
 	if err := workdir.NoteNode(n.dir, self.ID); err != nil {
 		return err
 	}
@@ -219,6 +233,26 @@ func (n *node) join(ctx context.Context, keys []string) error {
 	return nil
 }
 
+// haveKey returns [flawless.Conflict] if other nodes lack a key of secrets: their runs could not use them.
+func (n *node) haveKey(ctx context.Context, id string) error {
+	all, err := n.store.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	var lack []string
+	for _, other := range all {
+		if !other.Dead && other.ID != n.member.Node().ID && !slices.Contains(other.Keys, id) {
+			lack = append(lack, other.Name)
+		}
+	}
+	if len(lack) > 0 {
+		slices.Sort(lack)
+		return fmt.Errorf("these nodes do not have the key %s: %s. All nodes need the same key: copy the file %s from the working directory of node %s into theirs, or set %s to the same value for all, and restart them one by one: %w",
+			id, strings.Join(lack, ", "), vault.FileName, n.member.Node().Name, vault.Variable, flawless.Conflict)
+	}
+	return nil
+}
+
 // seen acts on what a renewal has seen.
 func (n *node) seen(ctx context.Context, v cluster.View) {
 	n.mu.Lock()
@@ -233,6 +267,7 @@ func (n *node) seen(ctx context.Context, v cluster.View) {
 		if err := e.Refresh(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error("reading what other nodes have changed failed, will retry", "error", err)
 		}
+		n.member.SetKeys(n.secrets.Keys())
 	}
 }
 

@@ -64,6 +64,9 @@ func (p *Log) entry(e flawless.Entry) {
 	case e.Attempt != nil:
 		p.line(e.At, "       call %d, attempt %d: %s; next at %s%s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, precise(e.Attempt.Next, e.At), stages(e.Attempt.Stages), noted(e.Attempt.Rule))
 	case e.Unknown != nil:
+		if e.Unknown.Lost != nil {
+			p.calls[e.Unknown.Call] = e.Unknown.Lost.Request
+		}
 		p.line(e.At, "UNKNOWN outcome of call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:
 		p.line(e.At, "DECIDED call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))

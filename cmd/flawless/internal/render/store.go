@@ -62,3 +62,24 @@ func History(w io.Writer, h flawless.History) {
 	fmt.Fprintf(w, "%s known to have made calls that the database lost; to see them: flawless workflow list --status unresolved\n", Count(h.Known, "run"))
 	fmt.Fprintln(w, "Find out which calls the outside has received, and end or resolve the runs that must not make them again.\nThen the others go on with: flawless history accept --yes")
 }
+
+// Store prints the identity of a store and the result of its last check. One in a database is not checked.
+func Store(w io.Writer, h flawless.Health, check flawless.StoreCheck, inDatabase bool) {
+	fmt.Fprintf(w, "store %s, start %d, %s\n", h.Store, h.Start, h.State)
+	if h.Message != "" {
+		fmt.Fprintln(w, h.Message)
+	}
+	switch {
+	case inDatabase:
+		fmt.Fprintln(w, "the store is in a database, which has checks of its own")
+		return
+	case check.Running:
+		fmt.Fprintf(w, "a check is running: %s of %s\n", Size(check.Read), Size(check.Total))
+	}
+	if check.Ended == nil {
+		fmt.Fprintln(w, "no check has finished yet")
+		return
+	}
+	fmt.Fprintf(w, "last check: %s\n", Time(*check.Ended))
+	Damage(w, check)
+}
