@@ -39,7 +39,7 @@ func TestArchitectureNamesWhatExists(t *testing.T) {
 		receiver, name := m[2], m[3]
 		declared := "(?:func|type) " + name
 		if receiver != "" {
-			declared = `func \((?:\w+ )?\*?` + receiver + `\) ` + name
+			declared = `func \((?:\w+ )?\*?` + receiver + `(?:\[[\w, ]+\])?\) ` + name
 		}
 		if name != "" && !regexp.MustCompile(`(?m)^`+declared+`[([ ]`).Match(code) {
 			t.Errorf("%s has no %s", m[1], strings.TrimPrefix(receiver+"."+name, "."))
@@ -75,7 +75,7 @@ func TestArchitectureTableNamesWhatExists(t *testing.T) {
 			receiver, name, method := strings.Cut(q[1], ".")
 			declared := `(?:func|type) ` + receiver
 			if method {
-				declared = `func \((?:\w+ )?\*?` + receiver + `\) ` + name
+				declared = `func \((?:\w+ )?\*?` + receiver + `(?:\[[\w, ]+\])?\) ` + name
 			}
 			if checked++; !regexp.MustCompile(`(?m)^` + declared + `[([ ]`).MatchString(code.String()) {
 				t.Errorf("%s has no %s", m[1], q[1])

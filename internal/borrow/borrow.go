@@ -5,7 +5,7 @@
 // is granted is in the store before it is told, so an answer that is lost is found by the next question.
 //
 // A hold never ends because of time, or because a server is away: only when the run ends it, or when its log says that the run
-// does not need it. The package does not know how to reach an owner.
+// does not need it.
 package borrow
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -32,24 +33,20 @@ type Run interface {
 	Errand(call int) (core.OpenCall, bool)
 }
 
-// Owners are the other servers. What they return is the word of the one that owns the shard, or flawless.Elsewhere.
-type Owners interface {
-	// Visit has the owner of a state call [States.Visit].
-	Visit(ctx context.Context, sh store.Shard, v Visit) (Reply, error)
-	// Leave has the owner of a state call [States.Leave].
-	Leave(ctx context.Context, sh store.Shard, l Leaving) error
-	// Holds has the owner of a run call [States.Holds].
-	Holds(ctx context.Context, sh store.Shard, h Hold) (bool, error)
-	// Queues has the owner of a shard call [States.Queues].
-	Queues(ctx context.Context, sh store.Shard, names []string) ([][]flawless.Claim, error)
-}
+// What the owners of states and runs do for other servers.
+const (
+	opVisit  rpc.Op[Visit, Reply]                 = "state"  // of the owner of a state: [States.Visit]
+	opLeave  rpc.Op[Leaving, rpc.Nothing]         = "leave"  // of the owner of a state: [States.Leave]
+	opHolds  rpc.Op[Hold, bool]                   = "holds"  // of the owner of a run: [States.Holds]
+	opQueues rpc.Op[[]string, [][]flawless.Claim] = "queues" // of the owner of a shard: [States.Queues]
+)
 
 // Options configures States. Everything is required.
 type Options struct {
 	Locks   *statelock.Locks // states of this server
 	Graph   *statelock.Graph
 	Errands *errand.Errands
-	Owners  Owners
+	Peers   *rpc.Endpoint // the other servers
 	// State and Log read the store.
 	State func(ctx context.Context, name string) (store.State, error)
 	Log   func(ctx context.Context, run string, from uint64) iter.Seq2[flawless.Record, error]
@@ -77,9 +74,14 @@ type States struct {
 	sure map[string]flawless.Claim // holders of states that were found to need them, and whose runs are here
 }
 
-// New returns States.
+// New returns States, and serves the runs of other servers.
 func New(o Options) *States {
-	return &States{o: o, over: map[Hold]time.Time{}, sure: map[string]flawless.Claim{}}
+	s := &States{o: o, over: map[Hold]time.Time{}, sure: map[string]flawless.Claim{}}
+	opVisit.Handle(o.Peers, s.Visit)
+	opLeave.Handle(o.Peers, func(_ context.Context, l Leaving) (rpc.Nothing, error) { return rpc.Nothing{}, s.Leave(l) })
+	opHolds.Handle(o.Peers, s.Holds)
+	opQueues.Handle(o.Peers, func(_ context.Context, names []string) ([][]flawless.Claim, error) { return s.Queues(names) })
+	return s
 }
 
 // Perform begins to carry out a call on a shared state. While this server owns the state, it is carried out at once.
@@ -127,7 +129,7 @@ func (s *States) lock(r Run, c *core.OpenCall, name string) error {
 		case s.o.Owns(name) == nil:
 			return errand.ErrHere
 		}
-		reply, err := s.o.Owners.Visit(ctx, shardOf(name), Visit{State: name, Run: r.ID(), Call: c.Call, At: c.MadeAt()})
+		reply, err := opVisit.Ask(ctx, s.o.Peers, shardOf(name), Visit{State: name, Run: r.ID(), Call: c.Call, At: c.MadeAt()})
 		if err == nil && reply.Answer == nil {
 			return errand.ErrWaits
 		}
@@ -186,7 +188,7 @@ func (s *States) deliver(r Run, name string) errand.Deliver {
 		if errors.Is(err, flawless.Elsewhere) {
 			in := Visit{State: name, Run: r.ID(), Call: c.Call, At: c.MadeAt(), Lock: h.Lock}
 			if in.Told, in.Inherited, err = r.Inherited(h.Lock); err == nil {
-				reply, err = s.o.Owners.Visit(ctx, shardOf(name), in)
+				reply, err = opVisit.Ask(ctx, s.o.Peers, shardOf(name), in)
 			}
 			if err == nil && reply.Answer == nil {
 				return errand.ErrWaits
@@ -205,7 +207,7 @@ func (s *States) deliver(r Run, name string) errand.Deliver {
 func (s *States) leave(ctx context.Context, l Leaving) error {
 	err := s.Leave(l)
 	if errors.Is(err, flawless.Elsewhere) {
-		err = s.o.Owners.Leave(ctx, shardOf(l.State), l)
+		_, err = opLeave.Ask(ctx, s.o.Peers, shardOf(l.State), l)
 	}
 	if err == nil && l.Lock != 0 {
 		s.o.Graph.UnlockAway(l.Run, l.State, l.Lock)

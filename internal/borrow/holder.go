@@ -49,7 +49,7 @@ func (s *States) checkHolder(ctx context.Context, h Hold) {
 			s.setSure(h)
 		}
 	default:
-		held, err = s.o.Owners.Holds(ctx, store.ShardOf(h.Lock.Run), h)
+		held, err = opHolds.Ask(ctx, s.o.Peers, store.ShardOf(h.Lock.Run), h)
 	}
 	if err == nil && !held { // if its server is away, the next check finds the new one
 		s.o.Report(h, s.o.Locks.EndHold(h.State, h.Lock))

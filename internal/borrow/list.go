@@ -47,7 +47,7 @@ func (s *States) addQueues(ctx context.Context, page []flawless.State) {
 			for _, st := range states {
 				names = append(names, st.Name)
 			}
-			queues, err := s.o.Owners.Queues(ctx, sh, names)
+			queues, err := opQueues.Ask(ctx, s.o.Peers, sh, names)
 			if err != nil || len(queues) != len(states) {
 				return
 			}

@@ -181,7 +181,7 @@ func TestConcurrencyCapHoldsForManyRuns(t *testing.T) {
 		if n := len(runsOf(t, e, flawless.Completed)); n != runs {
 			t.Errorf("%d runs have ended", n)
 		}
-		if !e.caps.noneQueued() {
+		if !e.caps.Empty() {
 			t.Error("admission still knows of runs")
 		}
 		e.Kill()
@@ -260,7 +260,7 @@ func TestParentsDoNotUseUpConcurrency(t *testing.T) {
 				if n := working(t, e, runs); n > limit || deaths == 0 && n < limit {
 					t.Errorf("with a cap of %d at most %d were under way that waited for no child", limit, n)
 				}
-				if !e.caps.noneQueued() {
+				if !e.caps.Empty() {
 					t.Error("admission still knows of runs")
 				}
 				e.Kill()
@@ -419,7 +419,7 @@ func TestDeathAtEveryWriteOfCappedRuns(t *testing.T) {
 				}
 			}
 		}
-		if !e.caps.noneQueued() {
+		if !e.caps.Empty() {
 			t.Errorf("%s: admission still knows of runs", name)
 		}
 	}
@@ -578,10 +578,10 @@ func TestRefusedStartLeavesQueue(t *testing.T) {
 			t.Errorf("another input: %v", err)
 		}
 		synctest.Wait()
-		if n := e.caps.alone.Count(); n > 0 {
+		if n := e.caps.Count(); n > 0 {
 			t.Errorf("after another input admission knows of %d runs", n)
 		}
-		e.caps.alone.Leave(admit.Run{ID: "x"})
+		e.caps.Leave(admit.Run{ID: "x"})
 		o := begin("x", "1")
 		r, err := e.begin(t.Context(), &o)
 		if err != nil {
@@ -591,7 +591,7 @@ func TestRefusedStartLeavesQueue(t *testing.T) {
 		cancel()
 		_, _, _ = e.accepted(impatient, r, o)
 		synctest.Wait()
-		if n := e.caps.alone.Count(); n > 0 {
+		if n := e.caps.Count(); n > 0 {
 			t.Errorf("after somebody who did not wait admission knows of %d runs", n)
 		}
 	})

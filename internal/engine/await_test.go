@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -63,7 +64,7 @@ func TestWaitingSurvivesTheOwner(t *testing.T) {
 		if err := all[1].Release(t.Context(), shards...); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * poll) // nobody owns it
+		time.Sleep(3 * rpc.Patience) // nobody owns it
 		if err := all[2].Gain(t.Context(), store.ByForce(shards...)); err != nil {
 			t.Fatal(err)
 		}

@@ -148,6 +148,23 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 	}
 }
 
+// await waits until a run of this engine has changed.
+func (e *Engine) await(ctx context.Context, id string, changed <-chan struct{}) error {
+	life, err := e.runs.Life(store.ShardOf(id))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-changed:
+		if life.Over() {
+			return life.Err()
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // settle lets a healthy server bring the run to its end. A person decides about calls of unknown outcome, by
 // asking the outside: truth returns the answer that was given, and whether there was one.
 func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, truth func(flawless.Doubt) (string, bool), opened ...func(*Engine)) (*Engine, flawless.Run) {

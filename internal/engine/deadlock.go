@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"context"
 	"slices"
 	"time"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/statelock"
@@ -56,8 +54,6 @@ func (e *Engine) tellDeadlock(x statelock.Edge, why string) bool {
 	return true
 }
 
-func (e *Engine) hasPeers() bool { return e.peers != Peers(alone{}) }
-
 // watchPeers looks for deadlocks over several engines, and for states whose holders have gone elsewhere, until the engine
 // stops.
 func (e *Engine) watchPeers() {
@@ -82,74 +78,10 @@ func (e *Engine) restsHere(run string) (statelock.Resting, bool) {
 	return r, rests && !slices.ContainsFunc(r.Edges, func(x statelock.Edge) bool { return x.To == "" })
 }
 
-// look returns what a run of this engine waits for, or false if it may continue. The store has the holders of states.
-func (e *Engine) look(ctx context.Context, run string) (statelock.Resting, bool, error) {
-	r, rests := e.runs.Resting(run)
-	if !rests {
-		return r, false, nil
-	}
-	for i, x := range r.Edges {
-		if x.To != "" {
-			continue
-		}
-		st, err := e.store.State(ctx, x.Wanted.State)
-		if err != nil || st.Holder == nil || *st.Holder == (flawless.Claim{Run: run, Call: x.Call}) { // it is about to be told
-			return r, false, err
-		}
-		r.Edges[i].To = st.Holder.Run
-	}
-	return r, true, nil
-}
-
-// lookAnywhere is look for any run. A run whose engine cannot be asked may continue.
-func (e *Engine) lookAnywhere(run string) (statelock.Resting, bool) {
-	ctx, cancel := context.WithTimeout(e.life.Turns, askTime)
-	defer cancel()
-	if e.isHere(run) {
-		r, rests, err := e.look(ctx, run)
-		return r, rests && err == nil
-	}
-	l, err := lookOp.ask(ctx, e, store.ShardOf(run), run)
-	return l.Resting, l.Rests && err == nil
-}
-
-// failAnywhere is tellDeadlock for a call of any run.
-func (e *Engine) failAnywhere(first statelock.Edge, why string) bool {
-	if e.isHere(first.From) {
-		return e.tellDeadlock(first, why)
-	}
-	ctx, cancel := context.WithTimeout(e.life.Turns, askTime)
-	defer cancel()
-	told, err := breakOp.ask(ctx, e, store.ShardOf(first.From), breakRequest{first, why})
-	return err == nil && told
-}
-
-// lookOp returns what a run waits for.
-var lookOp = peerOp[string, looked]{"look", func(e *Engine, ctx context.Context, run string) (l looked, err error) {
-	if err := e.mayTell(run); err != nil {
-		return l, err
-	}
-	l.Resting, l.Rests, err = e.look(ctx, run)
-	return l, err
-}}
-
-type looked struct {
-	Resting statelock.Resting
-	Rests   bool
-}
-
-// breakOp answers the call of an edge with an error, if it still waits as the edge says.
-var breakOp = peerOp[breakRequest, bool]{"deadlock", func(e *Engine, ctx context.Context, in breakRequest) (bool, error) {
-	if err := e.mayTell(in.First.From); err != nil {
-		return false, err
-	}
-	r, rests, err := e.look(ctx, in.First.From)
-	return rests && slices.Contains(r.Edges, in.First) && e.tellDeadlock(in.First, in.Why), err
-}}
-
-type breakRequest struct {
-	First statelock.Edge
-	Why   string
+// newCrossing connects the search for deadlocks over several engines with the engine.
+func (e *Engine) newCrossing() *statelock.Crossing {
+	return statelock.NewCrossing(statelock.CrossingOptions{Graph: &e.graph, Owns: e.runs.Owns, MayTell: e.mayTell, Look: e.runs.Resting, Fail: e.tellDeadlock,
+		State: e.store.State, Peers: e.peers, Context: e.life.Turns})
 }
 
 // mayTell returns nil if what this engine knows of a run is the truth: it owns the run, and its lease is not over.

@@ -8,18 +8,18 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/borrow"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
+	"github.com/flawless-engine/flawless/internal/follow"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/history"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/lifecycle"
@@ -30,12 +30,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/ring"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
-	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/task"
+	"github.com/flawless-engine/flawless/internal/upgrade"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
@@ -99,13 +100,12 @@ type Engine struct {
 	log       *slog.Logger
 	clockNow  func() time.Time
 	lease     *store.Lease
-	peers     Peers
-	codec     codec.Codec // of requests between engines
-	oneOfMany bool        // servers on one database: it goes on without any shard
-	shared    bool        // other servers may change what belongs to no shard
-	cluster   Cluster     // nil if there are no others
-	start     uint64      // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string      // public URL of the server
+	peers     *rpc.Endpoint // the engines of other servers
+	oneOfMany bool          // servers on one database: it goes on without any shard
+	shared    bool          // other servers may change what belongs to no shard
+	cluster   Cluster       // nil if there are no others
+	start     uint64        // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string        // public URL of the server
 	ownCode   bool
 	vault     *vault.Vault // nil keeps no secrets
 	mask      *redact.Mask
@@ -113,9 +113,8 @@ type Engine struct {
 	seed      func(run string) []byte
 	standing  int // number of goroutines of an idle engine
 
-	ring      *ring.Ring                       // nil is none
-	history   atomic.Pointer[flawless.History] // as stored
-	accepting sync.Mutex                       // held while the history is accepted
+	ring    *ring.Ring      // nil is none
+	history *history.Keeper // settles what the store has lost
 
 	moves     moves                   // changes of which shards it owns
 	refreshed refreshed               // what it has read of what any server may change
@@ -133,14 +132,14 @@ type Engine struct {
 	clock     *clock.Clock            // wakes runs
 	schedules *schedule.Scheduler     // starts runs
 	policy    *policy.Policy          // settings of operators
-	caps      caps                    // which runs may begin
+	caps      *admit.Caps             // which runs may begin
 	limits    *ratelimit.Limits       // which attempts may begin
 	sweeper   *retention.Sweeper      // removes ended runs
 	scrubber  *scrub.Scrubber         // of a store with files of its own
 	library   *library.Library        // modules
-	holds     heldRuns                // runs that are seized for other servers
+	seizer    *upgrade.Seizer         // seizes runs of all engines
 	hub       *hub.Hub                // followers of runs
-	reading   *semaphore.Weighted     // held by followers while they read
+	followed  *follow.Runs            // the runs as their followers see them
 }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
@@ -148,13 +147,10 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		reading: semaphore.NewWeighted(maxReaders), peers: o.Peers, cluster: o.Cluster, ring: o.Ring}
+		cluster: o.Cluster, ring: o.Ring}
 	e.moves.leaving = map[store.Shard]bool{}
-	if e.peers == nil {
-		e.peers = alone{}
-	}
 	var err error
-	if e.codec, err = codec.New(); err != nil {
+	if e.peers, err = rpc.New(o.Peers); err != nil {
 		return nil, err
 	}
 	if e.log == nil {
@@ -185,11 +181,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, err
 	}
-	if err := e.holdAll(ctx); err != nil {
+	if err := e.history.Hold(ctx); err != nil {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	if err := e.settleHistory(ctx, shards); err != nil {
+	if err := e.history.Settle(ctx, shards); err != nil {
 		e.Kill()
 		return nil, err
 	}
@@ -271,15 +267,18 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("reading rate limits: %w", err)
 	}
 	e.sweeper = e.retention()
-	admission := e.newAdmission()
+	e.caps = e.newCaps()
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
-		Residency: e.residency, Admission: admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
+		Residency: e.residency, Admission: e.caps, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.states = e.newStates()
+	e.followed, e.states, e.seizer, e.history = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
-	e.crossing = statelock.NewCrossing(&statelock.Detector{Graph: &e.graph, Look: e.lookAnywhere, Fail: e.failAnywhere}, e.isHere)
+	for _, handle := range peerOps {
+		handle(e)
+	}
+	e.crossing = e.newCrossing()
 	return nil
 }
 

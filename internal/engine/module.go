@@ -124,3 +124,19 @@ func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
 	}
 	return nil
 }
+
+// mend lets a run take turns again, although there was a problem with it.
+func (e *Engine) mend(ctx context.Context, run string) error {
+	r, err := e.runs.Seize(ctx, run)
+	if err != nil {
+		return err
+	}
+	r.Mend()
+	r.Release()
+	return nil
+}
+
+// opMend lets a run continue that was quarantined because its module could not be read.
+var opMend = peerOp[string, nothing]{"mend run", func(e *Engine, ctx context.Context, run string) (nothing, error) {
+	return nothing{}, e.mend(ctx, run)
+}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/policy"
 )
 
@@ -42,12 +43,20 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
 	}
 	if capped {
-		err = e.trackCap(ctx, module)
+		err = e.caps.Track(ctx, module)
 	}
-	e.shiftCaps()
+	e.caps.Shift()
 	return s, err
 }
 
 // Policy returns the settings of modules and hosts. Use [Engine.ChangeSettings] to change those of a module: runs that
 // queue may begin then.
 func (e *Engine) Policy() *policy.Policy { return e.policy }
+
+// newCaps connects admission with the engine.
+func (e *Engine) newCaps() *admit.Caps {
+	return admit.NewCaps(admit.CapsOptions{Shared: e.shared, Store: e.store, Lease: e.lease, Peers: e.peers, Context: e.life.Turns, Go: e.tasks.Go, Log: e.log,
+		Control: admit.Options{Store: e.store, Modules: e.policy.Capped, Owns: e.isHere, Parked: e.parked,
+			Cap:  func(module string) int { return e.policy.Module(module).Concurrency },
+			Wake: func(run string) { e.tasks.Go(func() { e.runs.Wake(run) }) }}})
+}

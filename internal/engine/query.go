@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/doubt"
 	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -79,6 +81,11 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	return b, err
 }
 
+// WithSent returns a run with what was sent by its calls whose outcome is unknown, see [doubt.Logs.WithSent].
+func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, error) {
+	return doubt.Logs{Log: e.store.Log, Begun: e.begun}.WithSent(ctx, run)
+}
+
 // Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
 // and flawless.Conflict if the outcome is not unknown.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
@@ -137,7 +144,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
-		e.caps.ended(after.Run)
+		e.caps.Leave(admit.RunOf(after.Run))
 		e.hub.Publish(after.Run)
 	}
 	return after.Run, err

@@ -65,11 +65,11 @@ func (e *Engine) refreshSettings(ctx context.Context) error {
 		return err
 	}
 	for _, module := range capped {
-		if err := e.trackCap(ctx, module); err != nil {
+		if err := e.caps.Track(ctx, module); err != nil {
 			return err
 		}
 	}
-	e.shiftCaps()
+	e.caps.Shift()
 	return nil
 }
 

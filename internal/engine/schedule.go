@@ -74,8 +74,7 @@ func (st *starter) Start(ctx context.Context, s schedule.Start) (flawless.Run, b
 
 // mayAsk reports whether an error says that another server owns a run, and there are others to ask.
 func (e *Engine) mayAsk(err error) bool {
-	_, none := e.peers.(alone)
-	return errors.Is(err, flawless.Elsewhere) && !none
+	return errors.Is(err, flawless.Elsewhere) && e.hasPeers()
 }
 
 // unreachable turns the error that nobody answers for a run into flawless.Stopping: a schedule must not be taken for
@@ -153,5 +152,5 @@ func (st *starter) Accepts() error {
 	if err := st.life.Accept(); err != nil {
 		return err
 	}
-	return (*Engine)(st).checkHistory("of a schedule")
+	return st.history.Check("of a schedule")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -67,8 +68,8 @@ func TestUpgradeMovesRunsOfAllServers(t *testing.T) {
 			mustEnd(t, all[i], id)
 		}
 		for _, e := range all {
-			if len(e.holds.all) > 0 {
-				t.Errorf("runs are still held: %v", e.holds.all)
+			if n := e.seizer.Count(); n > 0 {
+				t.Errorf("%d runs are still held", n)
 			}
 			wantNothingLeft(t, e)
 			e.Kill()
@@ -85,22 +86,22 @@ func TestHoldOfAServerThatStoppedEnds(t *testing.T) {
 		id := nameIn(odd, store.ShardOf, "run")
 		mustStart(t, all[1], "want", ops(receives()), id)
 		synctest.Wait()
-		r, err := all[2].seizeElsewhere(t.Context(), id)
+		r, err := all[2].seizer.Seize(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustSend(t, all[1], id, "go", "1")
-		time.Sleep(10 * holdTime)
+		time.Sleep(5 * time.Minute)
 		if r, err := all[1].Run(t.Context(), id); err != nil || r.Status.Ended() {
 			t.Errorf("while it is held it is %s, %v", r.Status, err)
 		}
 		all[2].Kill()
-		time.Sleep(2 * holdTime)
+		time.Sleep(time.Minute) // longer than it stays held
 		mustComplete(t, all[1], id, `"done"`)
 		if err := r.Move(flawless.Upgrade{Digest: "x"}); err == nil {
 			t.Error("a run was moved that was not held any more")
 		}
-		if _, err := opMove.handle(all[1], context.Background(), encoded(t, all[1], holdMove{hold{id, "x"}, flawless.Upgrade{Digest: "x"}})); flawless.CodeOf(err) != flawless.Conflict {
+		if _, err := all[1].Serve(context.Background(), "move run", encoded(t, map[int]any{1: id, 2: "x", 3: flawless.Upgrade{Digest: "x"}})); flawless.CodeOf(err) != flawless.Conflict {
 			t.Errorf("moving a run that is not held: %v", err)
 		}
 		all[0].Kill()
@@ -108,10 +109,14 @@ func TestHoldOfAServerThatStoppedEnds(t *testing.T) {
 	})
 }
 
-func encoded(t *testing.T, e *Engine, v any) []byte {
+func encoded(t *testing.T, v any) []byte {
 	t.Helper()
+	c, err := codec.New()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var b bytes.Buffer
-	if err := e.codec.Encode(&b, v); err != nil {
+	if err := c.Encode(&b, v); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -142,7 +142,7 @@ func TestCapsHoldOverServers(t *testing.T) {
 					t.Errorf("the grant of run %s is left, %v", id, err)
 				}
 				for _, e := range []*Engine{all[1], all[2], next} {
-					if !e.caps.noneQueued() {
+					if !e.caps.Empty() {
 						t.Error("something is left of runs that have ended")
 					}
 					e.Kill()

@@ -43,12 +43,12 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 	if err != nil || len(shards) == 0 {
 		return err
 	}
-	err = e.awaitHistory(ctx, shards)
+	err = e.history.Await(ctx, shards)
 	if err == nil {
 		err = e.load(ctx, shards)
 	}
 	if err == nil {
-		err = e.settleHistory(ctx, shards)
+		err = e.history.Settle(ctx, ofRuns(shards))
 	}
 	e.runs.HoldBack(nil, nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 
 // load reads what belongs to shards that were claimed, and accepts their runs.
 func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
-	if err := e.loadCaps(ctx, shards); err != nil {
+	if err := e.caps.Load(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	schedules, err := e.store.Schedules(ctx, shards)
@@ -77,7 +77,7 @@ func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
 		}
 	}
 	e.errands.Moved()
-	if err := e.startCaps(ctx, shards); err != nil {
+	if err := e.caps.Start(ctx, shards); err != nil {
 		return fmt.Errorf("reading queued runs: %w", err)
 	}
 	e.schedules.Load(schedules)
@@ -198,7 +198,7 @@ func (e *Engine) abandon(shards []store.Shard) {
 	e.ends.Abandon(of.run)
 	e.locks.Abandon(of.run, of.state)
 	e.limits.Abandon(of.run)
-	e.abandonCaps(of)
+	e.caps.Abandon(of.run, of[store.ShardOfCaps])
 	e.clock.Abandon(of.run)
 	e.hub.Abandon(of.run)
 }

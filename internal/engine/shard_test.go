@@ -277,7 +277,7 @@ func wantNothingLeft(t *testing.T, e *Engine) {
 	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 || e.ends.Count() != 0 {
 		t.Errorf("%d states are left, %d edges, %d waits for an end", n, e.graph.Size(), e.ends.Count())
 	}
-	if !e.caps.noneQueued() {
+	if !e.caps.Empty() {
 		t.Error("positions in queues are left")
 	}
 	for _, l := range e.Limits().List() {

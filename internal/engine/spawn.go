@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -226,7 +227,7 @@ var endedOp = peerOp[string, nothing]{"ended", func(e *Engine, ctx context.Conte
 	if err := e.runs.Owns(id); err != nil {
 		return nothing{}, err
 	}
-	wait, cancel := context.WithTimeout(ctx, askTime)
+	wait, cancel := context.WithTimeout(ctx, rpc.Patience)
 	defer cancel()
 	defer context.AfterFunc(e.life.Turns, cancel)()
 	_, err := e.Wait(wait, id)

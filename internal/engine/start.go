@@ -82,7 +82,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 		o.ID = e.NewID()
 	} else if err := o.checkID(); err != nil {
 		return nil, err
-	} else if err := e.checkHistory(o.ID); err != nil && o.parent == "" {
+	} else if err := e.history.Check(o.ID); err != nil && o.parent == "" {
 		return nil, err
 	}
 	if len(o.Input) == 0 {

@@ -73,7 +73,7 @@ func (e *Engine) viewRun(ctx context.Context, id string, f func(s *core.State)) 
 
 // newStates connects the use of shared states by runs with the engine.
 func (e *Engine) newStates() *borrow.States {
-	return borrow.New(borrow.Options{Locks: e.locks, Graph: &e.graph, Errands: e.errands, Owners: stateOwners{e},
+	return borrow.New(borrow.Options{Locks: e.locks, Graph: &e.graph, Errands: e.errands, Peers: e.peers,
 		State: e.store.State, Log: e.store.Log, Owns: e.ownsState, OwnsRun: e.runs.Owns, View: e.viewRun, Gone: e.holderGone,
 		Refused: func(ctx context.Context, r borrow.Run, c core.OpenCall, err error) error {
 			return e.told(ctx, r.(*live.Run), c, flawless.Answer{}, err)
@@ -92,38 +92,3 @@ func (e *Engine) holdEnded(h borrow.Hold, err error) {
 		e.log.Warn("ending the hold of a state failed", "state", h.State, "run", h.Lock.Run, "error", err)
 	}
 }
-
-// stateOwners asks the engines of other servers about states.
-type stateOwners struct{ e *Engine }
-
-func (o stateOwners) Visit(ctx context.Context, sh store.Shard, v borrow.Visit) (borrow.Reply, error) {
-	return visitOp.ask(ctx, o.e, sh, v)
-}
-
-func (o stateOwners) Leave(ctx context.Context, sh store.Shard, l borrow.Leaving) error {
-	_, err := leaveOp.ask(ctx, o.e, sh, l)
-	return err
-}
-
-func (o stateOwners) Holds(ctx context.Context, sh store.Shard, h borrow.Hold) (bool, error) {
-	return holdsOp.ask(ctx, o.e, sh, h)
-}
-
-func (o stateOwners) Queues(ctx context.Context, sh store.Shard, names []string) ([][]flawless.Claim, error) {
-	return queuesOp.ask(ctx, o.e, sh, names)
-}
-
-var (
-	visitOp = peerOp[borrow.Visit, borrow.Reply]{"state", func(e *Engine, ctx context.Context, v borrow.Visit) (borrow.Reply, error) {
-		return e.states.Visit(ctx, v)
-	}}
-	leaveOp = peerOp[borrow.Leaving, nothing]{"leave", func(e *Engine, _ context.Context, l borrow.Leaving) (nothing, error) {
-		return nothing{}, e.states.Leave(l)
-	}}
-	holdsOp = peerOp[borrow.Hold, bool]{"holds", func(e *Engine, ctx context.Context, h borrow.Hold) (bool, error) {
-		return e.states.Holds(ctx, h)
-	}}
-	queuesOp = peerOp[[]string, [][]flawless.Claim]{"queues", func(e *Engine, _ context.Context, names []string) ([][]flawless.Claim, error) {
-		return e.states.Queues(names)
-	}}
-)

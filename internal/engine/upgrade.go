@@ -2,11 +2,12 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/upgrade"
 )
@@ -75,14 +76,31 @@ func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
 }
 
 func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {
-	r, err := u.runs.Seize(ctx, id)
-	if _, none := u.peers.(alone); errors.Is(err, flawless.Elsewhere) && !none {
-		return (*Engine)(u).seizeElsewhere(ctx, id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return seized{r}, nil
+	return u.seizer.Seize(ctx, id)
 }
 
 func (u *upgrades) Accepts() error { return u.life.Accept() }
+
+// newSeizer connects upgrades with the runs of all engines.
+func (e *Engine) newSeizer() *upgrade.Seizer {
+	return upgrade.NewSeizer(upgrade.SeizerOptions{Run: e.Run, Owns: e.runs.Owns, Part: e.runs.Life, Calls: e.life.Calls, Go: e.tasks.Go, Peers: e.peers, Log: e.log,
+		Seize: func(ctx context.Context, id string) (upgrade.Run, error) {
+			r, err := e.runs.Seize(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			return seized{r}, nil
+		}})
+}
+
+// seized is a seized run as an upgrade sees it.
+type seized struct{ live.Seized }
+
+// Now implements upgrade.Run.
+func (s seized) Now() (end flawless.Status, turns int, digest string) {
+	s.View(func(s *core.State) { end, turns, digest = s.Outcome(), s.Turns(), s.Start().Digest })
+	return end, turns, digest
+}
+
+// Move implements upgrade.Run.
+func (s seized) Move(u flawless.Upgrade) error { return s.Upgrade(u) }

@@ -40,7 +40,7 @@ func TestManyFollowersSeeEveryRecord(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			e := open(t, mem.New(), Options{})
-			const messages = 3 * batch
+			const messages = 3 * 100
 			id := mustStart(t, e, "mailbox", messages, "").ID
 			var all sync.WaitGroup
 			for k := range n {
@@ -51,7 +51,7 @@ func TestManyFollowersSeeEveryRecord(t *testing.T) {
 							t.Errorf("record %d instead of %d, %v", rec.Seq, next, err)
 							return
 						}
-						if next++; k%2 == 1 && next == batch/2 {
+						if next++; k%2 == 1 && next == 100/2 {
 							return // most of a crowd leave early
 						}
 					}

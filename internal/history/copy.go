@@ -1,4 +1,4 @@
-package engine
+package history
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// holdAll holds back all runs that were open in a store when it was accepted as a copy, and returns when that is durable. It
+// Hold holds back all runs that were open in a store when it was accepted as a copy, and returns when that is durable. It
 // is called before any run continues. After a crash in the middle the next start continues with it.
-func (e *Engine) holdAll(ctx context.Context) error {
-	id := e.store.Identity()
+func (k *Keeper) Hold(ctx context.Context) error {
+	id := k.o.Store.Identity()
 	if !id.Holding {
 		return nil
 	}
-	if !e.runs.OwnsAll() {
+	if !k.o.Runs.OwnsAll() {
 		return fmt.Errorf("another server owns some of its runs; start one server alone first: %w", flawless.Conflict)
 	}
 	p := flawless.Pause{Hold: true, Who: "the server", Note: "this store is a copy of " + id.Origin}
@@ -27,27 +27,22 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
 	}
 	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
-	n, err := e.holdOpen(ctx, &p, func(string) bool { return true })
+	n, err := k.holdOpen(ctx, &p, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
-	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", n)
-	for _, s := range e.schedules.List(nil) {
-		if s.Paused {
-			continue
-		}
-		if _, err := e.schedules.Pause(s.Name, p.Note); err != nil {
-			return fmt.Errorf("pausing schedule %s: %w", s.Name, err)
-		}
+	k.o.Log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", n)
+	if err := k.o.PauseSchedules(p.Note); err != nil {
+		return err
 	}
-	return e.store.Held(ctx, e.lease)
+	return k.o.Store.Held(ctx, k.o.Lease)
 }
 
 // holdOpen holds open runs back, and returns their number when that is durable.
-func (e *Engine) holdOpen(ctx context.Context, p *flawless.Pause, which func(run string) bool) (n int, err error) {
-	e.runs.HoldBack(p, which)
-	defer e.runs.HoldBack(nil, nil)
-	ids, err := e.unfinished(ctx)
+func (k *Keeper) holdOpen(ctx context.Context, p *flawless.Pause, which func(run string) bool) (n int, err error) {
+	k.o.Runs.HoldBack(p, which)
+	defer k.o.Runs.HoldBack(nil, nil)
+	ids, err := k.unfinished(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -55,16 +50,16 @@ func (e *Engine) holdOpen(ctx context.Context, p *flawless.Pause, which func(run
 	var all errgroup.Group
 	all.SetLimit(64)
 	for _, id := range ids {
-		all.Go(func() error { return e.holdBack(ctx, id) })
+		all.Go(func() error { return k.holdBack(ctx, id) })
 	}
 	return len(ids), all.Wait()
 }
 
 // unfinished returns the runs that are open, or have ended with calls that are still carried out.
-func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
+func (k *Keeper) unfinished(ctx context.Context) (ids []string, err error) {
 	f := flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}
 	for {
-		runs, next, err := e.store.Runs(ctx, f)
+		runs, next, err := k.o.Store.Runs(ctx, f)
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +70,7 @@ func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
 			break
 		}
 	}
-	for id, err := range e.store.Active(ctx, e.lease.Owned()) {
+	for id, err := range k.o.Store.Active(ctx, k.o.Lease.Owned()) {
 		if err != nil {
 			return nil, err
 		}
@@ -85,8 +80,8 @@ func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
 }
 
 // holdBack holds a run back, and returns when that is durable. Loading it does so.
-func (e *Engine) holdBack(ctx context.Context, id string) error {
-	r, err := e.runs.Acquire(ctx, id)
+func (k *Keeper) holdBack(ctx context.Context, id string) error {
+	r, err := k.o.Runs.Acquire(ctx, id)
 	switch {
 	case errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged): // a quarantined run begins nothing
 		return nil

@@ -1,19 +1,29 @@
-package engine
+// Package doubt shows people what was sent by the calls whose outcome is unknown, as the logs have it.
+package doubt
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
+// Logs reads the logs of runs.
+type Logs struct {
+	// Log yields the records of a log, beginning with number from.
+	Log func(ctx context.Context, run string, from uint64) iter.Seq2[flawless.Record, error]
+	// Begun returns the start of a run.
+	Begun func(ctx context.Context, run string) (*flawless.Start, error)
+}
+
 // maxSent is the maximum number of calls for which WithSent returns what was sent.
 const maxSent = 20
 
 // WithSent returns a run with what was sent by its calls whose outcome is unknown, as the log has it. It adds nothing for
 // calls whose turn was removed from the log.
-func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, error) {
+func (l Logs) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, error) {
 	if len(run.Unresolved) == 0 {
 		return run, nil
 	}
@@ -23,7 +33,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 		made[d.Call] = nil
 	}
 	var start *flawless.Start
-	for rec, err := range e.store.Log(ctx, run.ID, 0) {
+	for rec, err := range l.Log(ctx, run.ID, 0) {
 		if err != nil {
 			return run, nil // the run is of use without its log, too
 		}
@@ -31,7 +41,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 			if x.Start != nil {
 				start = x.Start
 			}
-			follow(made, x, rec.Seq > 0)
+			track(made, x, rec.Seq > 0)
 		}
 	}
 	for i, d := range all {
@@ -41,7 +51,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 		}
 		by := run.ID
 		if !s.own {
-			by = e.caller(ctx, by, start, s.turn)
+			by = l.caller(ctx, by, start, s.turn)
 		}
 		sent, err := effect.SentBy(by, s.call)
 		if err != nil {
@@ -63,8 +73,8 @@ type sending struct {
 	own  bool // begun by this run, not in a past that it shares
 }
 
-// follow updates calls with an entry. The first record of a fork is the past of another run.
-func follow(made map[int]*sending, x flawless.Entry, own bool) {
+// track updates calls with an entry. The first record of a fork is the past of another run.
+func track(made map[int]*sending, x flawless.Entry, own bool) {
 	begin := func(n, try int) {
 		if s := made[n]; s != nil {
 			s.try, s.at, s.own = try, x.At, own
@@ -88,10 +98,10 @@ func follow(made map[int]*sending, x flawless.Entry, own bool) {
 
 // caller returns the run that took a turn which is in the log of run id: itself, or the run whose past it shares. The outside
 // knows the calls of that turn by the id of the caller.
-func (e *Engine) caller(ctx context.Context, id string, s *flawless.Start, turn int) string {
+func (l Logs) caller(ctx context.Context, id string, s *flawless.Start, turn int) string {
 	for s.Origin != nil && turn <= s.Origin.Turn && s.Origin.Of != id {
 		id = s.Origin.Of
-		before, err := e.begun(ctx, id)
+		before, err := l.Begun(ctx, id)
 		if err != nil {
 			break
 		}

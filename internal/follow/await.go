@@ -1,4 +1,4 @@
-package engine
+package follow
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -23,47 +24,43 @@ type cameTrue struct {
 	Run flawless.Run `cbor:"2,keyasint"`
 }
 
-// poll is how long the owner of a run lets others wait before they ask again, and pause how long they wait if it cannot be
-// asked.
-const (
-	poll  = 5 * time.Second
-	pause = 200 * time.Millisecond
-)
-
 // opAwait waits for a short time until something is so.
-var opAwait = peerOp[awaited, cameTrue]{"await run", func(e *Engine, ctx context.Context, a awaited) (cameTrue, error) {
-	if err := e.runs.Owns(a.Run); err != nil {
+const opAwait rpc.Op[awaited, cameTrue] = "await run"
+
+// awaitHere carries out opAwait.
+func (f *Runs) awaitHere(ctx context.Context, a awaited) (cameTrue, error) {
+	if err := f.o.Owns(a.Run); err != nil {
 		return cameTrue{}, err
 	}
-	within, cancel := context.WithTimeout(ctx, poll)
+	within, cancel := context.WithTimeout(ctx, rpc.Patience)
 	defer cancel()
 	var r flawless.Run
 	var err error
 	switch {
 	case a.Record:
-		err = e.recordHere(within, a.Run, a.From)
+		err = f.recordHere(within, a.Run, a.From)
 	case a.Rest:
-		r, err = e.settledHere(within, a.Run)
+		r, err = f.settledHere(within, a.Run)
 	default:
-		r, err = e.waitHere(within, a.Run)
+		r, err = f.waitHere(within, a.Run)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return cameTrue{}, nil
 	}
 	return cameTrue{err == nil, r}, err
-}}
+}
 
 // recordHere returns when the log of a run of this engine has a record with a number, or the run has ended.
-func (e *Engine) recordHere(ctx context.Context, id string, from uint64) error {
-	t, done := e.hub.Follow(id)
+func (f *Runs) recordHere(ctx context.Context, id string, from uint64) error {
+	t, done := f.o.Hub.Follow(id)
 	defer done()
 	for {
 		changed := t.Changed()
-		run, part, _, err := e.readOn(ctx, id, from)
+		run, part, _, err := f.readOn(ctx, id, from)
 		if err != nil || len(part) > 0 || run.Status.Ended() {
 			return err
 		}
-		if err := e.await(ctx, id, changed); err != nil {
+		if err := f.await(ctx, id, changed); err != nil {
 			return err
 		}
 	}
@@ -71,15 +68,15 @@ func (e *Engine) recordHere(ctx context.Context, id string, from uint64) error {
 
 // awaitElsewhere returns what the owner of a run says when something is so there, or nothing if this engine owns the run now.
 // why says that another server owns it, and is returned if there are no others.
-func (e *Engine) awaitElsewhere(ctx context.Context, a awaited, why error) (cameTrue, error) {
-	if _, none := e.peers.(alone); none {
+func (f *Runs) awaitElsewhere(ctx context.Context, a awaited, why error) (cameTrue, error) {
+	if f.o.Peers.Alone() {
 		return cameTrue{}, why
 	}
-	for e.runs.Owns(a.Run) != nil {
-		if e.life.Over() || e.life.Stopping() {
-			return cameTrue{}, e.life.Err()
+	for f.o.Owns(a.Run) != nil {
+		if f.o.Life.Over() || f.o.Life.Stopping() {
+			return cameTrue{}, f.o.Life.Err()
 		}
-		answer, err := opAwait.ask(ctx, e, store.ShardOf(a.Run), a)
+		answer, err := opAwait.Ask(ctx, f.o.Peers, store.ShardOf(a.Run), a)
 		switch {
 		case answer.So && err == nil:
 			return answer, nil
@@ -91,10 +88,10 @@ func (e *Engine) awaitElsewhere(ctx context.Context, a awaited, why error) (came
 			return cameTrue{}, err
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(rpc.Pause):
 		case <-ctx.Done():
 			return cameTrue{}, ctx.Err()
-		case <-e.life.Turns.Done():
+		case <-f.o.Life.Turns.Done():
 		}
 	}
 	return cameTrue{}, nil
