@@ -34,7 +34,7 @@ open run goes on before somebody has accepted the history.`,
 func (a *app) historyAcceptCommand() *cobra.Command {
 	var yes bool
 	var note string
-	c := &cobra.Command{Use: "accept --yes", Short: "Let the runs go on that were held because the database may have lost calls", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "accept --yes", Short: "Let runs go on that were held because calls may be lost", Args: cobra.NoArgs,
 		Long: `Resumes the runs that were held because the database may have lost calls. A run
 that had made such a call makes it again. Without --yes, it only shows what is
 known.`,

@@ -193,6 +193,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}
+	if o.Valid != nil {
+		standing = append(standing, func() { e.watchLease(o.Valid) })
+	}
 	if e.store.CanCheck() {
 		standing = append(standing, e.scrubber.Serve)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/history"
@@ -42,4 +43,22 @@ func (e *Engine) removeLost(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
+}
+
+// watchLease cuts calls off soon after the lease of this server has ended, if others may repeat them.
+func (e *Engine) watchLease(valid func() bool) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for was := true; ; {
+		select {
+		case <-e.life.Turns.Done():
+			return
+		case <-tick.C:
+		}
+		now := valid()
+		if was && !now {
+			e.runs.CutOff()
+		}
+		was = now
+	}
 }

@@ -138,6 +138,23 @@ func (r *Run) sending(t begun, p effect.Policy, module, workflow string) func(fi
 	}
 }
 
+// CutOff cuts off all calls in flight that the next owner of their shards may repeat. It is called when the lease of this
+// server has ended and nobody is known to have taken over: the shards stay, and if the lease is renewed, the calls are
+// repeated here.
+func (g *Registry) CutOff() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.runs {
+		r.mu.Lock()
+		for call, stop := range r.inFlight {
+			if c := r.s.Call(call); c != nil && c.Policy().Idempotent {
+				stop(effect.ErrCutOff)
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
 // perform carries out an attempt, and turns a panic of its kind into an unknown outcome.
 func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Attempt) (res effect.Result) {
 	defer func() {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs what is too long for every change, step by step, and says at the end which failed. Any scheduler can call it.
 #
-#   tools/nightly/nightly.sh [vulnerabilities] [fuzz] [crash] [race] [packages] [release]     all without arguments
+#   tools/nightly/nightly.sh [vulnerabilities] [fuzz] [crash] [chaos] [race] [packages] [release]     all without arguments
 #
 # GOVULNDB is the database of vulnerabilities, if not that of Go (a folder is a URL that begins with file://).
 # FUZZTIME is the time for each fuzz target (3m), KILLS how often the server is killed (300).
@@ -55,13 +55,14 @@ race() {
 	[ -z "$bad" ]
 }
 
+chaos() { make chaos; }
 packages() { make packages; }
 release() { make try-release; }
 
 failed=
-for step in ${*:-vulnerabilities fuzz crash race packages release}; do
+for step in ${*:-vulnerabilities fuzz crash chaos race packages release}; do
 	case $step in
-	vulnerabilities | fuzz | crash | race | packages | release) ;;
+	vulnerabilities | fuzz | crash | chaos | race | packages | release) ;;
 	*)
 		echo "nightly: there is no step $step" >&2
 		exit 2

@@ -130,7 +130,7 @@ func usual(entries []flawless.Entry) bool {
 			return true
 		}
 		if s := e.Start; s != nil && (s.Parent != "" || s.Call != 0 || s.Of != "" || s.Deadline != 0 || s.Grace != 0 ||
-			s.Origin != nil || len(s.Labels) > 0 || s.Queue != nil || s.Schedule != "" || s.Version != "" || s.Seed == nil) {
+			s.Origin != nil || len(s.Labels) > 0 || s.Queue != nil || s.Schedule != "" || s.Version != "" || s.Lost || s.Seed == nil) {
 			return true
 		}
 		if a := e.Arrival; a != nil && a.Reached != 0 {

@@ -32,6 +32,7 @@ var kept = []struct {
 	{key.Gone, "removed runs", forgotten},
 	{key.Removal, "runs being removed", restore},
 	{key.Transfer, "mark of a copied store", restore},
+	{key.History, "history", restore},
 	{key.Check, "last check", "nothing: it is written again"},
 	{key.Change, "numbers of changes", restore},
 	{key.Grant, "admitted runs", restore},

@@ -227,3 +227,35 @@ func TestLateStatementOfFormerProcess(t *testing.T) {
 	}
 	crash(t, db)
 }
+
+// TestPassingWritesMayBeLost: a DB for renewals goes on with what a restored database has, and nobody is asked.
+func TestPassingWritesMayBeLost(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t, nil)
+	disk := snapshots{s}
+	main := openAt(t, s.URL(pgtest.User), "x", Options{})
+	apply(t, main, set(item("a", "1")))
+	if err := main.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk.take(t, "older") // without the rows of its lanes
+	db := openAt(t, s.URL(pgtest.User), "x", Options{Lanes: 1, Passing: true})
+	closing(t, db)
+	apply(t, db, set(item("a", "2")))
+	disk.take(t, "newer")
+	apply(t, db, set(item("a", "3")))
+	apply(t, db, set(item("a", "4")))
+	for i, name := range []string{"newer", "older"} {
+		disk.restore(t, name)
+		if v, err := db.Get(t.Context(), []byte("a")); err != nil || string(v) != itoa(2-i) {
+			t.Errorf("after restoring the %s copy it has %s, %v", name, v, err)
+		}
+		apply(t, db, set(item("a", "5")))
+		if v, err := db.Get(t.Context(), []byte("a")); err != nil || string(v) != "5" {
+			t.Errorf("after a write to the %s copy it has %s, %v", name, v, err)
+		}
+	}
+	if losses := mustLose(t, db); len(losses) > 0 {
+		t.Errorf("it notes that something was lost: %+v", losses)
+	}
+}

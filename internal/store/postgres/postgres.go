@@ -43,9 +43,9 @@ type Options struct {
 	Log     *slog.Logger  // nil logs nothing
 	// Patience is how long a statement may take before its connection is given up and its outcome asked for; 0 is 30 s.
 	Patience time.Duration
-	// Unmarked says that nothing is sent to the outside because of what is written, so lost writes are not noted in the
-	// database.
-	Unmarked bool
+	// Passing says that nothing outside of the database depends on what is written, such as the renewals of a lease: if the
+	// database loses some of it, the DB goes on with what is left, and notes nothing.
+	Passing bool
 
 	// Memory opens what this server remembers of its writes to a database, which a random id identifies. The caller closes
 	// it after the DB. Nil remembers nothing after Close.
@@ -282,7 +282,7 @@ func (db *DB) Failed() error {
 func (db *DB) fail(err error) error {
 	if db.failure.CompareAndSwap(nil, &err) {
 		db.log.Error("the database can no longer be used", "error", err)
-		if errors.Is(err, Lost) && !db.o.Unmarked {
+		if errors.Is(err, Lost) {
 			db.mark(err)
 		}
 	}

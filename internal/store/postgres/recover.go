@@ -66,6 +66,11 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	generation, n := l.highest, int64(0)
 	err = conn.QueryRow(context.Background(), "UPDATE "+l.db.schema+".lanes SET generation = $3 WHERE node = $1 AND lane = $2 AND generation < $3 RETURNING n, failed", l.db.node, l.number, generation).Scan(&n, &failed)
 	switch was := l.n.Load(); {
+	case errors.Is(err, pgx.ErrNoRows) && l.db.o.Passing:
+		if _, err := conn.Exec(context.Background(), "INSERT INTO "+l.db.schema+".lanes (node, lane, generation, n, failed) VALUES ($1, $2, $3, 0, '{}')", l.db.node, l.number, generation); err != nil {
+			return false, nil, err
+		}
+		l.n.Store(0)
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil, l.db.lost("the row of lane %d is missing or was changed by somebody else", l.number)
 	case err != nil:
@@ -74,6 +79,8 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 		return false, nil, fmt.Errorf("the server has not waited for its standby")
 	case n == was+1 && l.sent:
 		took = true
+		l.n.Store(n)
+	case n != was && l.db.o.Passing:
 		l.n.Store(n)
 	case n != was:
 		return false, nil, l.db.lost("lane %d is at write %d, but %d were acknowledged", l.number, n, was)
@@ -120,6 +127,9 @@ func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
 	acknowledged := make([]int64, len(db.lanes)) // before the database is read
 	for i, l := range db.lanes {
 		acknowledged[i] = l.n.Load()
+	}
+	if db.o.Passing {
+		return db.followPrimary(ctx, conn)
 	}
 	rows, err := conn.Query(ctx, db.numbers(), db.node)
 	if err != nil {

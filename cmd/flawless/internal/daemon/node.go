@@ -84,7 +84,7 @@ func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store
 	if err != nil {
 		return nil, err
 	}
-	n.leases, err = postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: name + " lease", Lanes: 1, Readers: 2, Patience: n.ttl / 3, Unmarked: true, Log: slog.New(slog.DiscardHandler)})
+	n.leases, err = postgres.Open(ctx, o.Store, postgres.Options{Schema: o.Schema, Name: name + " lease", Lanes: 1, Readers: 2, Passing: true, Patience: n.ttl / 3, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
