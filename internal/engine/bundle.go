@@ -4,83 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/core"
-	"github.com/flawless-engine/flawless/internal/redact"
-	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // Export says what to leave out of a bundle.
-type Export struct {
-	Redact  []string // values to remove, see redact.NewRedaction
-	LogOnly bool     // without module and image
-}
+type Export = bundle.Without
 
-// Export returns a run as a bundle to be written. The log is read from the store while the bundle is written. The run may
-// be in any state, and continues.
+// Export returns a run as a bundle to be written, see [bundle.Source.Export].
 func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Export, error) {
-	x, err := e.export(ctx, id, o)
+	x, err := bundle.Source{Run: e.Run, Log: e.Records, Store: e.store, Rules: e.mask.Rules}.Export(ctx, id, o)
 	if err != nil {
 		return x, fmt.Errorf("exporting run %s: %w", id, err)
 	}
-	return x, nil
-}
-
-func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Export, err error) {
-	if err := flawless.CheckID(id); err != nil {
-		return x, err
-	}
-	if _, err := redact.NewRedaction(o.Redact); err != nil {
-		return x, err
-	}
-	run, err := e.Run(ctx, id)
-	if err != nil {
-		return x, err
-	}
-	x.Manifest = bundle.Manifest{Run: run, Module: flawless.Module{Name: run.Module, Digest: run.Digest}}
-	x.Log = func() iter.Seq2[flawless.Record, error] { return e.Records(ctx, id, 0) }
-	versions, err := e.store.Module(ctx, run.Module)
-	if err != nil && !errors.Is(err, flawless.NotFound) {
-		return x, err
-	}
-	for _, m := range versions {
-		if m.Digest == run.Digest {
-			x.Manifest.Module = m
-		}
-	}
-	if !o.LogOnly {
-		if x.Module, err = e.store.Binary(ctx, run.Digest); err != nil {
-			return x, err
-		}
-		if image, err := e.store.Image(ctx, id); err == nil {
-			x.Image = &image
-		}
-	}
-	hide, rules := e.mask.Rules(id), []string(nil)
-	for first, err := range x.Log() {
-		if err != nil {
-			return x, err
-		}
-		if len(first.Entries) > 0 && first.Entries[0].Start != nil {
-			rules = slices.Clone(replay.Redacted(*first.Entries[0].Start))
-		}
-		break
-	}
-	if slices.ContainsFunc(rules, func(p string) bool { return strings.HasPrefix(p, "salt:") }) {
-		hide = hide[1:] // its hashes keep the salt that they came with
-	}
-	for _, rule := range slices.Concat(hide, o.Redact) {
-		if !slices.Contains(rules, rule) {
-			rules = append(rules, rule)
-		}
-	}
-	x.Redact = rules
 	return x, nil
 }
 

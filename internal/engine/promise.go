@@ -6,48 +6,19 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"fmt"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/promise"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // Settlement is the value or the error that a promise was settled with.
-type Settlement struct {
-	Value json.RawMessage `json:"value,omitempty"`
-	Error string          `json:"error,omitempty"`
-}
-
-func (s Settlement) answer(call int) flawless.Answer {
-	if s.Error != "" {
-		return effect.ErrorAnswer(call, "rejected", s.Error)
-	}
-	return flawless.Answer{Call: call, Head: []byte("{}"), Body: flawless.Bytes(s.Value)}
-}
-
-// Same reports whether two settlements are equal.
-func (s Settlement) Same(as Settlement) bool {
-	return s.Error == as.Error && (s.Error != "" || value.SameJSON(s.Value, as.Value))
-}
+type Settlement = promise.Settlement
 
 // Settled is the error for a promise that was settled before. It wraps flawless.Conflict.
-type Settled struct {
-	Promise flawless.Promise
-	With    Settlement
-}
-
-func (s *Settled) Error() string {
-	if s.With.Error != "" {
-		return fmt.Sprintf("the promise was settled before, with the error %q", s.With.Error)
-	}
-	return fmt.Sprintf("the promise was settled before, with %s", s.With.Value)
-}
-
-// Unwrap returns flawless.Conflict.
-func (s *Settled) Unwrap() error { return flawless.Conflict }
+type Settled = promise.Settled
 
 // Settle settles a promise and returns when that is durable. A promise can be settled once: later attempts get a Settled.
 // If the run has ended, Settle returns flawless.Conflict.
@@ -74,7 +45,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		}
 		if p, open = core.OpenPromise(s, c); !open || subtle.ConstantTimeCompare([]byte(p.Token), []byte(token)) == 0 {
 			open = false
-			return nil, errNoPromise
+			return nil, promise.ErrNone
 		}
 		if h, err := effect.ParsePromise(c.Call); err == nil && with.Error == "" {
 			if err := c.Fits(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
@@ -85,52 +56,12 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if by != "" {
 			note = "settled by " + by
 		}
-		return []flawless.Entry{s.AnswerEntry(with.answer(n), note, now)}, nil
+		return []flawless.Entry{s.AnswerEntry(with.Answer(n), note, now)}, nil
 	})
 	if err != nil || open {
 		return p, err
 	}
-	return p, e.settledBefore(ctx, token, secret, run, n)
-}
-
-var errNoPromise = fmt.Errorf("there is no promise with this token; make sure that you copied all of it: %w", flawless.NotFound)
-
-// settledBefore returns why a promise is not open.
-func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
-	known, p := false, flawless.Promise{Token: token, Run: run, Call: n}
-	for rec, err := range e.store.Log(ctx, run, 0) {
-		if err != nil {
-			return err
-		}
-		for _, entry := range rec.Entries {
-			switch {
-			case entry.Turn != nil:
-				for _, c := range entry.Turn.Calls {
-					if c.N == n && c.Kind == effect.Promise {
-						h, err := effect.ParsePromise(c)
-						known = err == nil && subtle.ConstantTimeCompare([]byte(h.Secret), []byte(secret)) == 1
-						p.Name, p.Made = h.Name, time.Unix(0, entry.At)
-					}
-				}
-			case known && entry.Arrival != nil && entry.Arrival.Call == n:
-				return &Settled{p, settlement(entry.Arrival.Answer)}
-			}
-		}
-	}
-	if known {
-		return fmt.Errorf("the run %s that made the promise has ended; nothing was stored: %w", run, flawless.Conflict)
-	}
-	return errNoPromise
-}
-
-func settlement(a flawless.Answer) Settlement {
-	var h struct {
-		Error *struct{ Message string }
-	}
-	if json.Unmarshal(a.Head, &h) == nil && h.Error != nil {
-		return Settlement{Error: h.Error.Message}
-	}
-	return Settlement{Value: json.RawMessage(a.Body)}
+	return p, promise.Before(e.store.Log(ctx, run, 0), token, secret, run, n)
 }
 
 // Promises returns the open promises of a run, oldest first.
