@@ -20,7 +20,7 @@ func TestTimeFollowsTheDatabase(t *testing.T) {
 			asked := time.Now()
 			<-time.After(way)
 			c.Observe(asked, time.Now(), asked.Add(way/2+ahead), log)
-			if got := c.Now().Sub(time.Now()); got != want {
+			if got := time.Until(c.Now()); got != want {
 				t.Errorf("with a database that is ahead by %v, it is ahead by %v, want %v", ahead, got, want)
 			}
 			if n := strings.Count(said.String(), "WARN"); n != warnings {
@@ -42,6 +42,6 @@ func TestTimeFollowsTheDatabase(t *testing.T) {
 		}
 		<-time.After(2 * time.Minute)
 		observe(0, 0, 0, 1)
-		observe(-time.Minute, 0, c.Now().Sub(time.Now()), 2)
+		observe(-time.Minute, 0, time.Until(c.Now()), 2)
 	})
 }
