@@ -116,6 +116,7 @@ func TestRestartKeepsEveryStartOption(t *testing.T) {
 		"Keyed",          // how the store has the input
 		"Parent", "Call", // nobody spawned it
 		"Schedule",     // a person started it
+		"Lost",         // the database has lost that run
 		"Of", "Origin") // Restart sets the first
 
 	wantTerms(t, "a fork", old, fork.Start(old, "new", "old", 0, when), shifted, "Digest", "Origin")
