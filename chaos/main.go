@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command chaos attacks a cluster and checks what must hold. Three nodes run every kind of call on one PostgreSQL, while they
 // are killed, stopped for longer than their lease, cut off from the database, and restarted in order, and while the database
 // crashes. Afterwards:

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -20,9 +22,6 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/store/postgres/pgtest"
 )
-
-// lease is how long the nodes of these tests wait for each other.
-const lease = 3 * time.Second
 
 // clusterOf has nodes on one database, and what their runs call.
 type clusterOf struct {

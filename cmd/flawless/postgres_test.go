@@ -18,6 +18,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/postgres/pgtest"
 )
 
+// lease is how long the nodes of these tests wait for each other.
+const lease = 3 * time.Second
+
 // database returns a process whose store is in a database, and its flags.
 func database(t *testing.T, s *pgtest.Server) (*process, []string) {
 	t.Helper()
