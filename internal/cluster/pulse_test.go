@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,11 @@ func TestPulseTellsSinceWhenThereIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		var answer func(ctx context.Context) error
-		answer = func(context.Context) error { return nil }
+		var answers atomic.Pointer[func(ctx context.Context) error]
+		answer := func(how func(ctx context.Context) error) { answers.Store(&how) }
+		answer(func(context.Context) error { return nil })
 		var said []string
-		p := &Pulse{Ask: func(ctx context.Context) error { return answer(ctx) }, Every: time.Second, Limit: 2 * time.Second, Changed: func(since time.Time, why string) {
+		p := &Pulse{Ask: func(ctx context.Context) error { return (*answers.Load())(ctx) }, Every: time.Second, Limit: 2 * time.Second, Changed: func(since time.Time, why string) {
 			said = append(said, fmt.Sprint(since.IsZero(), " ", why))
 		}}
 		ctx, stop := context.WithCancel(t.Context())
@@ -32,11 +34,11 @@ func TestPulseTellsSinceWhenThereIsNoAnswer(t *testing.T) {
 			}
 		}
 		away(1500*time.Millisecond, 0, "")
-		answer = func(context.Context) error { return errors.New("refused") }
+		answer(func(context.Context) error { return errors.New("refused") })
 		away(time.Second, 2*time.Second, "refused")
-		answer = func(ctx context.Context) error { <-ctx.Done(); return errors.New("silent") }
+		answer(func(ctx context.Context) error { <-ctx.Done(); return errors.New("silent") })
 		away(4*time.Second, 2*time.Second, "silent")
-		answer = func(context.Context) error { return nil }
+		answer(func(context.Context) error { return nil })
 		away(3*time.Second, 0, "")
 		stop()
 		<-ended
