@@ -281,7 +281,7 @@ func TestNodes(t *testing.T) {
 		if code, out := c.nodes["c"].command("node", "drain", "x"); code != 3 || !strings.Contains(out, "there is no node") {
 			t.Errorf("draining a node that does not exist ends with %d: %s", code, out)
 		}
-		if code, out := c.nodes["b"].command("node", "undrain", "c"); code != 0 {
+		if code, out := c.nodes["a"].command("node", "undrain", "c"); code != 0 {
 			t.Errorf("undrain ends with %d: %s", code, out)
 		}
 		c.balanced("a", "b", "c")
