@@ -45,13 +45,17 @@ func (one *limit) grace() int64 {
 	return max(min(interval, int64(20*time.Millisecond)), min(interval/10, int64(10*time.Second)))
 }
 
-// first returns the time of the next permit that is reserved, if there is one.
+// first returns the time of the next permit that is reserved, if there is one. A span that is used up stays until its time is
+// over: a call that has its permit may give it back, see Limits.grant.
 func (one *limit) first(now int64) (at int64, ok bool) {
-	for len(one.spans) > 0 {
-		if at = max(one.spans[0].from, one.used, now-one.grace()); at+int64(one.Interval()) <= one.spans[0].to {
+	interval, soonest := int64(one.Interval()), now-one.grace()
+	for len(one.spans) > 0 && max(one.spans[0].from, soonest)+interval > one.spans[0].to {
+		one.spans = one.spans[1:]
+	}
+	for _, s := range one.spans {
+		if at = max(s.from, one.used, soonest); at+interval <= s.to {
 			return at, true
 		}
-		one.spans = one.spans[1:]
 	}
 	return 0, false
 }
