@@ -83,7 +83,9 @@ func (o Op[In, Out]) Ask(ctx context.Context, p *Endpoint, sh store.Shard, in In
 	defer cancel()
 	answer, err := p.peers.Ask(ctx, sh, string(o), request.Bytes())
 	if err == nil {
-		err = p.codec.Decode(answer, &out)
+		if err = p.codec.Decode(answer, &out); err != nil { // an answer of another version is not the owner's word that something is damaged
+			return out, fmt.Errorf("reading the answer of the owner of shard %d: %w: %v", sh, &store.ElsewhereError{Shard: sh}, err)
+		}
 	}
 	switch flawless.CodeOf(err) {
 	case flawless.NotFound, flawless.Conflict, flawless.Invalid, flawless.Refused, flawless.TooLarge, flawless.Damaged, flawless.Elsewhere:

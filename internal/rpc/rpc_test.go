@@ -66,6 +66,9 @@ func TestOwnWordAndNothingElse(t *testing.T) {
 	if _, err := Op[string, int]("double").Ask(t.Context(), asks, 1, "x"); flawless.CodeOf(err) != flawless.Elsewhere {
 		t.Errorf("a request that cannot be read: %v", err)
 	}
+	if _, err := Op[int, string]("double").Ask(t.Context(), asks, 1, 21); flawless.CodeOf(err) != flawless.Elsewhere || errors.Is(err, flawless.Damaged) {
+		t.Errorf("an answer that cannot be read: %v", err)
+	}
 	if _, err := opDouble.Ask(t.Context(), owner, 1, 21); flawless.CodeOf(err) != flawless.Elsewhere {
 		t.Errorf("without others: %v", err)
 	}
