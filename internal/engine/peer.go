@@ -34,7 +34,6 @@ type nothing = rpc.Nothing
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine){
 	sendOp.name:    sendOp.handle,
-	endedOp.name:   endedOp.handle,
 	opMend.name:    opMend.handle,
 	opStart.name:   opStart.handle,
 	opCancel.name:  opCancel.handle,

@@ -13,7 +13,6 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/live"
-	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -215,24 +214,9 @@ func (e *Engine) askEnd(r *live.Run, call int, id string) {
 			other, err := e.Run(ctx, id)
 			return e.told(ctx, r, c, effect.EndAnswer(other), err)
 		}
-		if _, err := endedOp.ask(ctx, e, store.ShardOf(id), id); err != nil {
+		if err := e.followed.AskEnd(ctx, id); err != nil {
 			return e.told(ctx, r, c, flawless.Answer{}, err)
 		}
 		return errand.ErrWaits // or it has ended by now
 	})
 }
-
-// endedOp returns when a run has ended, or after a while.
-var endedOp = peerOp[string, nothing]{"ended", func(e *Engine, ctx context.Context, id string) (nothing, error) {
-	if err := e.runs.Owns(id); err != nil {
-		return nothing{}, err
-	}
-	wait, cancel := context.WithTimeout(ctx, rpc.Patience)
-	defer cancel()
-	defer context.AfterFunc(e.life.Turns, cancel)()
-	_, err := e.Wait(wait, id)
-	if wait.Err() == nil || ctx.Err() != nil {
-		return nothing{}, err
-	}
-	return nothing{}, e.runs.Owns(id)
-}}

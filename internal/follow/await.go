@@ -66,6 +66,13 @@ func (f *Runs) recordHere(ctx context.Context, id string, from uint64) error {
 	}
 }
 
+// AskEnd asks the server that owns a run, once, and returns when the run has ended or after a short time. Its error is the
+// owner's word, or flawless.Elsewhere.
+func (f *Runs) AskEnd(ctx context.Context, id string) error {
+	_, err := opAwait.Ask(ctx, f.o.Peers, store.ShardOf(id), awaited{Run: id})
+	return err
+}
+
 // awaitElsewhere returns what the owner of a run says when something is so there, or nothing if this engine owns the run now.
 // why says that another server owns it, and is returned if there are no others.
 func (f *Runs) awaitElsewhere(ctx context.Context, a awaited, why error) (cameTrue, error) {
