@@ -41,6 +41,7 @@ var (
 	rate   = flag.Int("rate", 10, "runs started per second")
 	lease  = flag.Duration("lease", 4*time.Second, "how long a node may be silent before others take over")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn; the nodes still differ from run to run")
+	pooled = flag.Bool("pooler", false, "put PgBouncer in transaction mode before the database")
 	only   = flag.String("attacks", "", "comma-separated names of the attacks to use; without it, all")
 	keep   = flag.String("keep", "", "directory for the logs of the nodes, if the check fails")
 )
@@ -66,6 +67,7 @@ func main() {
 type chaos struct {
 	dir      string
 	postgres *pgtest.Server
+	pooler   *pgtest.Pooler // nil unless there is one
 	outside  *outside
 	web      *httptest.Server
 	members  []*member
@@ -112,6 +114,13 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 	if c.postgres, err = pgtest.Open(nil); err != nil {
 		return err
 	}
+	port, address := c.postgres.Port(), ""
+	if *pooled {
+		if c.pooler, err = c.postgres.OpenPooler(pgtest.User, 10); err != nil {
+			return err
+		}
+		port, address = c.pooler.Port(), pgtest.Behind
+	}
 	binary, module := filepath.Join(c.dir, "flawless"), filepath.Join(c.dir, "guest.wasm")
 	for _, args := range [][]string{{"go", "build", "-o", binary, "./cmd/flawless"}, {binary, "build", "chaos/guest", "-o", module}} {
 		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -120,11 +129,11 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 	}
 	c.web = httptest.NewServer(c.outside)
 	for _, name := range []string{"a", "b", "c"} {
-		w, err := newWire(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.postgres.Port())))
+		w, err := newWire(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			return err
 		}
-		n, err := nodes.New(binary, c.dir, name, c.postgres.URLAt(pgtest.User, w.port()), *lease)
+		n, err := nodes.New(binary, c.dir, name, c.postgres.URLAt(pgtest.User, w.port())+address, *lease)
 		if err != nil {
 			return err
 		}
@@ -157,6 +166,9 @@ func (c *chaos) close() {
 	}
 	if c.web != nil {
 		c.web.Close()
+	}
+	if c.pooler != nil {
+		c.pooler.Close()
 	}
 	if c.postgres != nil {
 		c.postgres.Close()

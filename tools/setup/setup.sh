@@ -14,11 +14,12 @@ cd "$(dirname "$0")/../.."
 purpose=${1:-all}
 case $purpose in
 demo) needs="git go" ;;
-demo-cluster | chaos) needs="git go postgres" ;;
-test) needs="git go cc rust openssl postgres" ;;
-check) needs="git go cc rust postgres" ;;
+demo-cluster) needs="git go postgres" ;;
+chaos) needs="git go postgres pgbouncer" ;;
+test) needs="git go cc rust openssl postgres pgbouncer" ;;
+check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl postgres curl python node" ;;
+all) needs="git go cc rust openssl postgres pgbouncer curl python node" ;;
 *) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -180,6 +181,14 @@ postgres_() {
 		"$(case $purpose in demo-cluster | chaos) echo "make $purpose does not work" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
 	without="$without postgres"
 	case $purpose in demo-cluster | chaos) useless=yes ;; esac
+}
+
+pgbouncer_fits() { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+pgbouncer_() {
+	pgbouncer_fits || install pgbouncer pgbouncer pgbouncer || true
+	pgbouncer_fits && return
+	missing "PgBouncer" "$(by_hand pgbouncer pgbouncer pgbouncer "https://www.pgbouncer.org/install.html")" "tests behind PgBouncer are left out"
+	without="$without pgbouncer"
 }
 
 curl_() {

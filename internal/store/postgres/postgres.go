@@ -85,11 +85,12 @@ type DB struct {
 // and the error of Memory. Writes that the database has lost are no error: see [DB.Losses]. A crash in the middle leaves
 // tables that can be opened. No error and no log line contains the password.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
-	pool, err := parse(address)
+	pool, pooled, err := parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	db := newDB(pool, o)
+	db.pooled = pooled
 	if err := db.open(ctx, pool); err != nil {
 		db.stop()
 		return nil, fmt.Errorf("opening the store (%s): %w", db.Where(), err)
