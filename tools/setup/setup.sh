@@ -15,7 +15,7 @@ purpose=${1:-all}
 case $purpose in
 demo) needs="git go" ;;
 demo-cluster) needs="git go postgres" ;;
-chaos) needs="git go postgres pgbouncer" ;;
+chaos) needs="git go postgres pgbouncer namespaces" ;;
 test) needs="git go cc rust openssl postgres pgbouncer" ;;
 check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
@@ -189,6 +189,13 @@ pgbouncer_() {
 	pgbouncer_fits && return
 	missing "PgBouncer" "$(by_hand pgbouncer pgbouncer pgbouncer "https://www.pgbouncer.org/install.html")" "tests behind PgBouncer are left out"
 	without="$without pgbouncer"
+}
+
+# Each node of make chaos has a network of its own, where packets are dropped.
+namespaces_fit() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] && has ip && has iptables; }
+namespaces_() {
+	[ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ] || namespaces_fit || install "iproute2 iptables" "iproute iptables-nft" "" || true
+	namespaces_fit || without="$without namespaces" # make chaos says so
 }
 
 curl_() {
