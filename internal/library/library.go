@@ -100,11 +100,14 @@ func (l *Library) Preload(m *guest.Module) {
 	l.loaded[m.Digest()] = one
 }
 
-// Close releases all compiled modules.
+// Close releases all compiled modules. A module that is still being loaded is waited for: the context of the Library ends
+// the load.
 func (l *Library) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, m := range l.loaded {
+	loaded := l.loaded
+	l.loaded = map[string]*Module{}
+	l.mu.Unlock() // a load that fails needs it before it is done
+	for _, m := range loaded {
 		m.close()
 	}
 }
@@ -473,6 +476,8 @@ func (l *Library) newcomer(ctx context.Context, digest string, bin []byte, progr
 		err := m.err
 		if isEnd(err) && context.Cause(ctx) == errLate {
 			err = fmt.Errorf("%w: %w", errLate, flawless.Refused)
+		} else if isEnd(err) && l.o.Context.Err() != nil {
+			err = fmt.Errorf("the server has stopped meanwhile; add it again when it is up: %w", flawless.Stopping)
 		}
 		done(false)
 		return nil, nil, err
