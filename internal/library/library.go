@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -100,14 +101,14 @@ func (l *Library) Preload(m *guest.Module) {
 	l.loaded[m.Digest()] = one
 }
 
-// Close releases all compiled modules. A module that is still being loaded is waited for: the context of the Library ends
-// the load.
+// Close releases all compiled modules. It waits for those that are being compiled, without the lock: one that cannot be
+// compiled takes itself out of the list first.
 func (l *Library) Close() {
 	l.mu.Lock()
-	loaded := l.loaded
-	l.loaded = map[string]*Module{}
-	l.mu.Unlock() // a load that fails needs it before it is done
-	for _, m := range loaded {
+	all := slices.Collect(maps.Values(l.loaded))
+	clear(l.loaded)
+	l.mu.Unlock()
+	for _, m := range all {
 		m.close()
 	}
 }
