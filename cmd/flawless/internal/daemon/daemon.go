@@ -134,7 +134,11 @@ func serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
+	defer func() {
+		brief, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // it may be compiling what nobody waits for
+		defer done()
+		err = errors.Join(err, rt.Close(brief))
+	}()
 	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: hostNames(o), NoUDP: o.NoUDP}, log)
 	if err != nil {
 		return err
