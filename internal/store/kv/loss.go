@@ -20,6 +20,10 @@ type Numbered interface {
 type Changer interface {
 	// Changes returns how often it has. It never blocks.
 	Changes() uint64
+	// Branch names the history that has all writes which this server was told are durable: the database server and its
+	// timeline, for instance. It is another one after a failover, after which this server has compared its numbers. It is ""
+	// if that is not known, or the database has no such name. It never blocks.
+	Branch() string
 }
 
 // Position is the place of a write in the history of a database. The zero value is unknown, or of a database that loses
@@ -38,6 +42,8 @@ type Loss struct {
 	Left []int64 `json:"left,omitempty"`
 	// Older says that writes from before the first one of the node may be lost, too.
 	Older bool `json:"older,omitempty"`
+	// Moved says that all that is known is that the database has moved to another server.
+	Moved bool `json:"moved,omitempty"`
 
 	// Own says that the node is this one, so that it knows what it has done since.
 	Own bool `json:"-"`
