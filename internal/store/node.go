@@ -68,6 +68,9 @@ func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err er
 // the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
 // node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
 // the dead node, or with the owner of the lease.
+//
+// If the node had a ring, the same write notes in the history that somebody has to find out whether it is needed
+// ([flawless.RingTaken]): only afterwards it is certain in which branch of the history the write is.
 func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
 	stored, err := s.leaseRows(ctx)
 	if err != nil {
@@ -81,11 +84,33 @@ func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 	}
 	after := dead
 	after.Dead = true
-	err = s.claimRows(ctx, l, &stored, shards, func(d *draft) error { return change(s.codec, d, keyNode(dead.ID), &dead, &after) })
+	err = s.claimRows(ctx, l, &stored, shards, func(d *draft) error {
+		if err := change(s.codec, d, keyNode(dead.ID), &dead, &after); err != nil || dead.Ring == "" {
+			return err
+		}
+		_, _, err := s.draftHistory(ctx, d, func(h *flawless.History) bool { noteTaken(h, dead, shards); return true })
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("taking over from node %s: %w", dead.ID, err)
 	}
 	return shards, nil
+}
+
+// noteTaken adds the ring of a node to the history.
+func noteTaken(h *flawless.History, dead flawless.Node, shards []Shard) {
+	r := flawless.HistoryRing{ID: dead.Ring, Node: dead.Name, Branch: dead.Branch, State: flawless.RingTaken}
+	for _, sh := range shards {
+		if sh != ShardOfCaps {
+			r.Shards = append(r.Shards, int(sh))
+		}
+	}
+	if len(shards) == 0 && !dead.Draining { // if it had some, the claim is lost, and nobody knows which
+		for sh := range Shards {
+			r.Shards = append(r.Shards, sh)
+		}
+	}
+	h.Rings = append(h.Rings, r)
 }
 
 // Free gives shards of a lease up, so that another node can claim them with [Store.ClaimFree]. The caller makes sure that

@@ -41,6 +41,7 @@ var errReplaced = errors.New("another server has taken over")
 //	close   its connections are closed
 type node struct {
 	dir    string
+	ring   string // id of its ring
 	ttl    time.Duration
 	out    func(format string, args ...any) // for what people see at the start
 	log    *slog.Logger
@@ -73,9 +74,9 @@ type node struct {
 	next chan struct{} // closed when there is a newer view
 }
 
-// openNode makes connections for the lease. sure says that no other server uses the working directory.
-func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, sure bool, log *slog.Logger) (*node, error) {
-	n := &node{dir: o.Dir, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
+// openNode makes connections for the lease. ring is the id of the ring of this server. sure says that no other server uses the working directory.
+func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, ring string, sure bool, log *slog.Logger) (*node, error) {
+	n := &node{dir: o.Dir, ring: ring, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
 		out: func(format string, args ...any) { fmt.Fprintf(o.Out, format+"\n", args...) }}
 	if n.ttl == 0 {
 		n.ttl = DefaultLease
@@ -126,7 +127,7 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Seen: n.seen, Figures: n.figures})
+	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Ring: n.ring, Branch: n.db.Branch, Seen: n.seen, Figures: n.figures})
 	n.Roster = cluster.Roster{Store: n.store, Self: n.member.Node().ID, Seen: func() cluster.View { v, _ := n.views(); return v }}
 	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log}
 	n.peer = peer.New(peer.Options{Store: n.store, Self: n.member.Node().ID, Key: key, Listener: l, Log: n.log})
