@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -100,11 +101,14 @@ func (l *Library) Preload(m *guest.Module) {
 	l.loaded[m.Digest()] = one
 }
 
-// Close releases all compiled modules.
+// Close releases all compiled modules. It waits for those that are being compiled, without the lock: one that cannot be
+// compiled takes itself out of the list first.
 func (l *Library) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, m := range l.loaded {
+	all := slices.Collect(maps.Values(l.loaded))
+	clear(l.loaded)
+	l.mu.Unlock()
+	for _, m := range all {
 		m.close()
 	}
 }

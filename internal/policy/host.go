@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,31 +60,38 @@ func noHost(host string) error {
 
 // ChangeHost changes the settings of a host. change receives the current ones. The new ones apply to the next attempt
 // of every call; no log depends on them.
-func (p *Policy) ChangeHost(ctx context.Context, host string, change func(*flawless.Host)) (flawless.Host, error) {
+func (p *Policy) ChangeHost(ctx context.Context, host string, change func(*flawless.Host)) (set flawless.Host, err error) {
 	host = flawless.CanonicalHost(host)
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	for {
-		all := maps.Clone(p.list())
-		stored, set := p.stored(host), all[host]
+	err = agree(ctx, p.readHosts, func() error {
+		stored := p.stored(host)
+		set = flawless.Host{}
+		if stored != nil {
+			set = *stored
+		}
 		set.Host = host
 		change(&set)
 		if err := set.Check(); err != nil {
-			return set, err
+			return err
 		}
-		switch err := p.o.PutHost(ctx, host, stored, &set); {
-		case errors.Is(err, flawless.Conflict): // another server has changed them
-			if err := p.readHosts(ctx); err != nil {
-				return set, err
-			}
-			continue
-		case err != nil:
-			return set, err
+		return p.putHost(ctx, host, stored, &set)
+	})
+	return set, err
+}
+
+// RemoveHost removes the settings of a host, or returns flawless.NotFound.
+func (p *Policy) RemoveHost(ctx context.Context, host string) error {
+	host = flawless.CanonicalHost(host)
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	return agree(ctx, p.readHosts, func() error {
+		stored := p.stored(host)
+		if stored == nil {
+			return noHost(host)
 		}
-		all[host] = set
-		p.hosts.Store(&all)
-		return set, nil
-	}
+		return p.putHost(ctx, host, stored, nil)
+	})
 }
 
 // stored returns the settings of a host, or nil if it has none.
@@ -96,28 +102,17 @@ func (p *Policy) stored(host string) *flawless.Host {
 	return nil
 }
 
-// RemoveHost removes the settings of a host, or returns flawless.NotFound.
-func (p *Policy) RemoveHost(ctx context.Context, host string) error {
-	host = flawless.CanonicalHost(host)
-	p.changing.Lock()
-	defer p.changing.Unlock()
-	for {
-		stored := p.stored(host)
-		if stored == nil {
-			return noHost(host)
-		}
-		switch err := p.o.PutHost(ctx, host, stored, nil); {
-		case errors.Is(err, flawless.Conflict): // another server has changed them
-			if err := p.readHosts(ctx); err != nil {
-				return err
-			}
-			continue
-		case err != nil:
-			return err
-		}
-		all := maps.Clone(p.list())
-		delete(all, host)
-		p.hosts.Store(&all)
-		return nil
+// putHost stores new settings of a host, or removes them if they are nil, and then uses them.
+func (p *Policy) putHost(ctx context.Context, host string, stored, set *flawless.Host) error {
+	if err := p.o.PutHost(ctx, host, stored, set); err != nil {
+		return err
 	}
+	all := maps.Clone(p.list())
+	if set == nil {
+		delete(all, host)
+	} else {
+		all[host] = *set
+	}
+	p.hosts.Store(&all)
+	return nil
 }

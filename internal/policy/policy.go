@@ -99,28 +99,36 @@ func (p *Policy) Module(name string) flawless.Settings {
 func (p *Policy) ChangeModule(ctx context.Context, name string, change func(*flawless.Settings)) (s flawless.Settings, capped bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
+	err = agree(ctx, p.readModules, func() error {
+		s = flawless.Settings{Module: name}
 		var stored *flawless.Settings
-		s := flawless.Settings{Module: name}
 		if old, ok := p.modules[name]; ok {
 			s, stored = old, &old
 		}
 		before := s.Concurrency
 		change(&s)
 		if err := s.Check(); err != nil {
-			return s, false, err
+			return err
 		}
-		switch err := p.o.PutSettings(ctx, stored, s); {
-		case errors.Is(err, flawless.Conflict): // another server has changed them
-			if err := p.readModules(ctx); err != nil {
-				return s, false, err
-			}
-			continue
-		case err != nil:
-			return s, false, err
+		if err := p.o.PutSettings(ctx, stored, s); err != nil {
+			return err
 		}
 		p.modules[name] = s
-		return s, before == 0 && s.Concurrency > 0, nil
+		capped = before == 0 && s.Concurrency > 0
+		return nil
+	})
+	return s, capped, err
+}
+
+// agree stores a change of settings. If another server has changed them meanwhile, it reads them and tries again.
+func agree(ctx context.Context, read func(context.Context) error, try func() error) error {
+	for {
+		if err := try(); !errors.Is(err, flawless.Conflict) {
+			return err
+		}
+		if err := read(ctx); err != nil {
+			return err
+		}
 	}
 }
 
