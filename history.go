@@ -26,6 +26,23 @@ type History struct {
 	Waiting []string `json:"waiting,omitempty" cbor:"-"`
 }
 
+// Take notes that a node was taken over that had some shards, so that somebody finds out whether its ring is needed. A node
+// that had none may have had some whose claims are lost, unless it was drained: nobody knows which.
+func (h *History) Take(n Node, shards []int) {
+	r := HistoryRing{ID: n.Ring, Node: n.Name, Branch: n.Branch, State: RingTaken, Shards: shards}
+	if len(shards) == 0 && !n.Draining {
+		for sh := range 256 {
+			r.Shards = append(r.Shards, sh)
+		}
+	}
+	h.Rings = append(h.Rings, r)
+}
+
+// Unknown notes that a node had shards of which the database does not know it.
+func (h *History) Unknown(shards []int) {
+	h.Rings = append(h.Rings, HistoryRing{State: RingTaken, Branch: "unknown", Shards: shards}) // no database has this name
+}
+
 // HistoryRing is the file in which a server remembers its calls, and what is known about it.
 type HistoryRing struct {
 	// ID is the id of the file. "" stands for those of servers of which nothing is known.

@@ -169,6 +169,9 @@ func (k *Keeper) lacks(r flawless.HistoryRing, sh int) bool {
 	return r.Open() && (r.State != flawless.RingMissing || !k.isOwn(r)) && slices.Contains(r.Shards, sh) && !slices.Contains(r.Done, sh)
 }
 
+// whyLost is why shards are in question whose claims are lost.
+const whyLost = "another server had taken shards over in writes that the database has lost, and nobody knows which calls it has made"
+
 // whyTaken is why a ring is asked for.
 const whyTaken = "another server of the database has become the primary, and node %s, which has stopped, had not compared its writes with it"
 
@@ -198,9 +201,13 @@ func (k *Keeper) judge(ctx context.Context) (flawless.History, error) {
 		})
 		for i := range h.Rings {
 			if r := &h.Rings[i]; isTaken(*r) {
-				r.State, r.Why = flawless.RingMissing, fmt.Sprintf(whyTaken, r.Node)
-				k.open(h, r.Why)
-				if !k.isOwn(*r) {
+				if r.State, r.Why = flawless.RingMissing, fmt.Sprintf(whyTaken, r.Node); r.ID == "" {
+					r.Why = whyLost
+				}
+				if k.isOwn(*r) { // it is about to answer
+					k.open(h, "")
+				} else {
+					k.open(h, r.Why)
 					k.o.Log.Error("the database may have lost calls of a node that has stopped; its open runs are held until its ring is seen, or somebody accepts the history (flawless history accept)",
 						"node", r.Node, "before", r.Branch, "now", now, "shards", len(r.Shards))
 				}
@@ -220,7 +227,7 @@ func (k *Keeper) open(h *flawless.History, why string) {
 	if !h.Open {
 		h.Open, h.Since, h.Reasons, h.Held, h.Known = true, k.o.Now(), nil, 0, 0
 	}
-	if !slices.Contains(h.Reasons, why) {
+	if why != "" && !slices.Contains(h.Reasons, why) {
 		h.Reasons = append(h.Reasons, why)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // History returns whether the logs can be trusted to have every call that was made.
@@ -62,33 +63,13 @@ func (s *Store) draftHistory(ctx context.Context, d *draft, f func(h *flawless.H
 }
 
 // Losses returns the losses of the database that are not settled, see [Numbered].
-func (s *Store) Losses(ctx context.Context) ([]Loss, error) {
-	if n, ok := s.kv.KV.(Numbered); ok {
-		return n.Losses(ctx)
-	}
-	return nil, nil
-}
+func (s *Store) Losses(ctx context.Context) ([]Loss, error) { return kv.Losses(ctx, s.kv.KV) }
 
 // SettleLoss forgets a loss, once nothing can happen twice because of it.
-func (s *Store) SettleLoss(ctx context.Context, l Loss) error {
-	if n, ok := s.kv.KV.(Numbered); ok {
-		return n.Settle(ctx, l)
-	}
-	return nil
-}
+func (s *Store) SettleLoss(ctx context.Context, l Loss) error { return kv.Settle(ctx, s.kv.KV, l) }
 
 // Branch names the history of the database that has all writes of this store, see [Changer]; "" if it has no name.
-func (s *Store) Branch() string {
-	if c, ok := s.kv.KV.(Changer); ok {
-		return c.Branch()
-	}
-	return ""
-}
+func (s *Store) Branch() string { return kv.Branch(s.kv.KV) }
 
 // Moves returns how often the database has moved to another server, see [Changer].
-func (s *Store) Moves() uint64 {
-	if c, ok := s.kv.KV.(Changer); ok {
-		return c.Changes()
-	}
-	return 0
-}
+func (s *Store) Moves() uint64 { return kv.Changes(s.kv.KV) }

@@ -82,35 +82,46 @@ func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 			shards = append(shards, Shard(sh))
 		}
 	}
-	after := dead
-	after.Dead = true
-	err = s.claimRows(ctx, l, &stored, shards, func(d *draft) error {
-		if err := change(s.codec, d, keyNode(dead.ID), &dead, &after); err != nil || dead.Ring == "" {
-			return err
-		}
-		_, _, err := s.draftHistory(ctx, d, func(h *flawless.History) bool { noteTaken(h, dead, shards); return true })
-		return err
-	})
+	err = s.claimRows(ctx, l, &stored, shards, &dead)
 	if err != nil {
 		return nil, fmt.Errorf("taking over from node %s: %w", dead.ID, err)
 	}
 	return shards, nil
 }
 
-// noteTaken adds the ring of a node to the history.
-func noteTaken(h *flawless.History, dead flawless.Node, shards []Shard) {
-	r := flawless.HistoryRing{ID: dead.Ring, Node: dead.Name, Branch: dead.Branch, State: flawless.RingTaken}
+// noteClaim marks a node as dead whose shards are claimed, nil for none, and notes in the history that it was taken over, and
+// which claims are lost.
+func (s *Store) noteClaim(ctx context.Context, d *draft, dead *flawless.Node, shards, lost []Shard) error {
+	asked := false
+	if dead != nil {
+		after := *dead
+		after.Dead, asked = true, dead.Ring != ""
+		if err := change(s.codec, d, keyNode(dead.ID), dead, &after); err != nil {
+			return err
+		}
+	}
+	if !asked && len(lost) == 0 {
+		return nil
+	}
+	_, _, err := s.draftHistory(ctx, d, func(h *flawless.History) bool {
+		if asked {
+			h.Take(*dead, shardNumbers(shards))
+		}
+		if len(lost) > 0 {
+			h.Unknown(shardNumbers(lost))
+		}
+		return true
+	})
+	return err
+}
+
+func shardNumbers(shards []Shard) (n []int) {
 	for _, sh := range shards {
 		if sh != ShardOfCaps {
-			r.Shards = append(r.Shards, int(sh))
+			n = append(n, int(sh))
 		}
 	}
-	if len(shards) == 0 && !dead.Draining { // if it had some, the claim is lost, and nobody knows which
-		for sh := range Shards {
-			r.Shards = append(r.Shards, sh)
-		}
-	}
-	h.Rings = append(h.Rings, r)
+	return n
 }
 
 // Free gives shards of a lease up, so that another node can claim them with [Store.ClaimFree]. The caller makes sure that
@@ -119,6 +130,12 @@ func noteTaken(h *flawless.History, dead flawless.Node, shards []Shard) {
 func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	d := s.draft()
 	defer s.release(d)
+	freed := map[Shard]uint64{}
+	nodes, err := s.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	others := slices.ContainsFunc(nodes, func(n flawless.Node) bool { return n.ID != l.owner && !n.Dead })
 	for _, sh := range shards {
 		row, err := l.await(ctx, sh)
 		if err != nil {
@@ -131,8 +148,11 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 		if err := d.set(s.codec, key.OfLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
 			return err
 		}
+		if others {
+			freed[sh] = row.epoch
+		}
 	}
-	err := s.kv.Apply(ctx, &d.batch)
+	err = s.kv.Apply(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
 		err = errors.Join(err, s.Confirm(ctx, l)) // so that those that were claimed are lost
 	}
@@ -140,6 +160,9 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 		return fmt.Errorf("giving up shards: %w", err)
 	}
 	l.Drop(shards...)
+	for sh, epoch := range freed { // at once: the next owner may act before the rows are read again
+		s.rivals.Load().Freed(int(sh), epoch)
+	}
 	return nil
 }
 
@@ -177,7 +200,7 @@ func (s *Store) claimAsRead(ctx context.Context, l *Lease, stored *[Shards + 1]l
 	if len(shards) == 0 {
 		return nil, nil
 	}
-	err := s.claimRows(ctx, l, stored, shards, func(*draft) error { return nil })
+	err := s.claimRows(ctx, l, stored, shards, nil)
 	if errors.Is(err, flawless.Fenced) {
 		return nil, nil
 	}

@@ -48,3 +48,35 @@ type Loss struct {
 	// Own says that the node is this one, so that it knows what it has done since.
 	Own bool `json:"-"`
 }
+
+// Losses returns the losses of a database that are not settled. One that is not [Numbered] has none.
+func Losses(ctx context.Context, db KV) ([]Loss, error) {
+	if n, ok := db.(Numbered); ok {
+		return n.Losses(ctx)
+	}
+	return nil, nil
+}
+
+// Settle forgets a loss of a database.
+func Settle(ctx context.Context, db KV, l Loss) error {
+	if n, ok := db.(Numbered); ok {
+		return n.Settle(ctx, l)
+	}
+	return nil
+}
+
+// Branch returns the branch of a [Changer]; "" for any other database.
+func Branch(db KV) string {
+	if c, ok := db.(Changer); ok {
+		return c.Branch()
+	}
+	return ""
+}
+
+// Changes returns the changes of a [Changer]; 0 for any other database.
+func Changes(db KV) uint64 {
+	if c, ok := db.(Changer); ok {
+		return c.Changes()
+	}
+	return 0
+}
