@@ -38,4 +38,6 @@ type NodeStatus struct {
 	// LeaseAge is how long ago the node that answers saw it renew its lease, in milliseconds.
 	LeaseAge int64 `json:"lease_age_ms"`
 	Self     bool  `json:"self,omitempty"` // it is the node that answers
+	// Questioned is set if the database may have lost calls of the node, which nobody knows: see [History].
+	Questioned bool `json:"questioned,omitempty"`
 }
