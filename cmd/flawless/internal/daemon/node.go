@@ -401,7 +401,8 @@ func (n *node) drain(ctx context.Context) error {
 	if kept := n.keeper.WaitFor(ctx); kept != nil && err == nil {
 		err = kept
 	}
-	if !n.away() {
+	// Where its last writes have not been compared, its row stays: whoever takes over has to ask what is missing.
+	if !n.away() && n.db.Failed() == nil && n.db.Branch() == n.leases.Branch() {
 		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if left := n.member.Leave(brief); left != nil {
