@@ -74,7 +74,7 @@ var allowed = []struct {
 	{"internal/replay", []string{"internal/core", "internal/effect", "internal/guest", "internal/redact", "internal/value"}},
 	{"internal/lifecycle", []string{"internal/task"}},
 	{"internal/live", []string{"internal/admit", "internal/clock", "internal/core", "internal/effect", "internal/guest", "internal/hub", "internal/library", "internal/lifecycle", "internal/policy", "internal/ratelimit", "internal/replay", "internal/residency", "internal/retention", "internal/ring", "internal/statelock", "internal/store", "internal/task"}},
-	{"internal/history", []string{"internal/core", "internal/live", "internal/ring", "internal/store"}},
+	{"internal/history", []string{"internal/core", "internal/live", "internal/ring", "internal/rpc", "internal/store"}},
 	{"internal/engine", []string{"internal/admit", "internal/borrow", "internal/bundle", "internal/clock", "internal/core", "internal/doubt", "internal/effect", "internal/errand", "internal/follow", "internal/fork", "internal/guest", "internal/history", "internal/hub", "internal/library", "internal/lifecycle", "internal/live", "internal/policy", "internal/promise", "internal/ratelimit", "internal/redact", "internal/replay", "internal/residency", "internal/retention", "internal/ring", "internal/rpc", "internal/schedule", "internal/scrub", "internal/statelock", "internal/store", "internal/task", "internal/upgrade", "internal/value", "internal/vault"}},
 	{"internal/cargo", nil},
 	{"internal/gobuild", nil},

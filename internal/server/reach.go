@@ -43,8 +43,8 @@ var reach = []rules{
 	{"list-nodes", inStore, true, reads, ""},
 	{"drain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
 	{"undrain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
-	{"get-history", ofServer, true, reads, ""},
-	{"accept-history", ofServer, true, "it is accepted once", ""},
+	{"get-history", inStore, true, reads, ""},
+	{"accept-history", inStore, true, "it is accepted once", "Look at the history (flawless history)"},
 	{"check-store", ofServer, true, "a check that is running is not started twice", ""},
 
 	{"start-run", atOwner, true, "the first server chooses the id, and an id starts one run", lookRun},

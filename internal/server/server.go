@@ -176,6 +176,9 @@ func (a *api) encode(w io.Writer, v any) error { return reply.WriteJSON(w, shown
 
 type body[T any] struct{ Body T }
 
+// bodyOf returns what an operation answers whose result is v, err.
+func bodyOf[T any](v T, err error) (*body[T], error) { return &body[T]{v}, reply.From(err) }
+
 func (a *api) about() {
 	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Get the version of the server"),
 		func(context.Context, *struct{}) (*body[flawless.Build], error) {

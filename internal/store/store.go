@@ -28,6 +28,7 @@ type Store struct {
 
 	identity atomic.Pointer[flawless.Identity]
 	floor    atomic.Uint64 // see ClaimAbove
+	rivals   atomic.Pointer[Rivals]
 }
 
 // Spacer is a [KV] that monitors the space that is left.

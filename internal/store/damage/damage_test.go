@@ -91,7 +91,7 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		s.PutGrants(ctx, l, "order-7"),
 		s.ChangeSecrets(ctx, l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: "s"}}}}),
 		s.PutNode(ctx, nil, &flawless.Node{ID: "n"}),
-		s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true}),
+		putHistory(ctx, s),
 		s.PutCheck(ctx, l, flawless.StoreCheck{}),
 		// What an open store has only now and then.
 		kv.Apply(ctx, &store.Batch{Set: []store.Item{
@@ -104,6 +104,11 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		t.Fatal(err)
 	}
 	return kv, s
+}
+
+func putHistory(ctx context.Context, s *store.Store) error {
+	_, err := s.ChangeHistory(ctx, func(h *flawless.History) bool { h.Open = true; return true })
+	return err
 }
 
 // rows returns the keys of all rows.

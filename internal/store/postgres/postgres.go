@@ -75,6 +75,7 @@ type DB struct {
 	memory     Memory                    // nil is none
 	at         atomic.Pointer[string]    // the server with which numbers were last compared, nil if it is not known
 	changes    atomic.Uint64             // how often that was another one
+	moving     sync.Mutex                // held while at changes, and while a lane counts an answer
 }
 
 // Open opens the tables in a schema of the database at an address (postgres://…), and creates both if necessary. What
@@ -171,6 +172,11 @@ func (db *DB) open(ctx context.Context, pool *pgxpool.Config) error {
 	for _, l := range db.lanes[1:] {
 		if err == nil {
 			l.conn, err = db.connect(ctx, l.notice)
+		}
+	}
+	for _, l := range db.lanes {
+		if err == nil {
+			l.branch = db.branchOf(ctx, l.conn)
 		}
 	}
 	if err == nil {

@@ -67,9 +67,6 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			_, err := s.WriteAt(ctx, l, store.Write{ID: "open", Seq: 7, Entries: entries(1)})
 			return err
 		}},
-		{"PutHistory", func(ctx context.Context, l *store.Lease) error {
-			return s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true})
-		}},
 		{"KeepBinary", func(ctx context.Context, l *store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
 		{"Reserve", func(ctx context.Context, l *store.Lease) (err error) {
 			mark, err = s.Reserve(ctx, l, []string{"d1"}, true, func(store.Mark) bool { return false })
@@ -84,8 +81,8 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
 // at most once.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
-	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
+var unleased = []string{"Active", "Adopt", "Binary", "Branch", "CanCheck", "Catalog", "ChangeHistory", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
+	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "RememberClaims", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {

@@ -18,6 +18,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/cluster"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/peer"
+	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/postgres"
@@ -41,6 +42,7 @@ var errReplaced = errors.New("another server has taken over")
 //	close   its connections are closed
 type node struct {
 	dir    string
+	ring   *ring.Ring
 	ttl    time.Duration
 	out    func(format string, args ...any) // for what people see at the start
 	log    *slog.Logger
@@ -55,6 +57,7 @@ type node struct {
 	member      *cluster.Member
 	peer        *peer.Peer
 	keeper      *cluster.Keeper
+	last        string         // id of the node that used this directory; "" is none, or it has left in order
 	predecessor *flawless.Node // used this directory, and has ended for certain; nil if there is none
 	stop        context.CancelFunc
 	tasks       sync.WaitGroup
@@ -73,9 +76,9 @@ type node struct {
 	next chan struct{} // closed when there is a newer view
 }
 
-// openNode makes connections for the lease. sure says that no other server uses the working directory.
-func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, sure bool, log *slog.Logger) (*node, error) {
-	n := &node{dir: o.Dir, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
+// openNode makes connections for the lease. calls is the ring of this server. sure says that no other server uses the working directory.
+func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, calls *ring.Ring, sure bool, log *slog.Logger) (*node, error) {
+	n := &node{dir: o.Dir, ring: calls, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
 		out: func(format string, args ...any) { fmt.Fprintf(o.Out, format+"\n", args...) }}
 	if n.ttl == 0 {
 		n.ttl = DefaultLease
@@ -126,7 +129,8 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Seen: n.seen, Figures: n.figures})
+	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Ring: n.ring.ID(), Branch: n.db.Branch, Seen: n.seen, Figures: n.figures})
+	n.store.RememberClaims(&store.Rivals{Memory: n.ring, Self: []string{n.member.Node().ID, n.last}})
 	n.Roster = cluster.Roster{Store: n.store, Self: n.member.Node().ID, Seen: func() cluster.View { v, _ := n.views(); return v }}
 	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log}
 	n.peer = peer.New(peer.Options{Store: n.store, Self: n.member.Node().ID, Key: key, Listener: l, Log: n.log})
@@ -136,6 +140,7 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 // findPredecessor finds the node that used the working directory before.
 func (n *node) findPredecessor(ctx context.Context, sure bool) error {
 	id, err := workdir.LastNode(n.dir)
+	n.last = id
 	if err != nil || id == "" || !sure {
 		return err
 	}
@@ -396,7 +401,8 @@ func (n *node) drain(ctx context.Context) error {
 	if kept := n.keeper.WaitFor(ctx); kept != nil && err == nil {
 		err = kept
 	}
-	if !n.away() {
+	// Where its last writes have not been compared, its row stays: whoever takes over has to ask what is missing.
+	if !n.away() && n.db.Failed() == nil && n.db.Branch() == n.leases.Branch() {
 		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if left := n.member.Leave(brief); left != nil {
