@@ -30,7 +30,7 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
-// Counts in a page may lag behind the logs.
+// Counts in a page may be up to three seconds old, see [live.Registry.KeepRows].
 func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	return e.store.Runs(ctx, f)
 }
@@ -141,7 +141,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after, at := head, e.clockNow()
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	end := core.Terminated(c)
-	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
+	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved, after.Run.Waiting = end.Status, &at, &end.Failure, nil, nil
 	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
 		e.caps.Leave(admit.RunOf(after.Run))

@@ -158,6 +158,9 @@ func (h *Hub) Watch() (w *Watch, done func()) {
 	}
 }
 
+// Watched reports whether anybody watches all runs, so that a change need not be made complete for nobody.
+func (h *Hub) Watched() bool { return h.watched.Load() > 0 }
+
 // Block stops the hub's goroutine until release is called. Tests use it to check what must not wait for it.
 func (h *Hub) Block() (release func()) {
 	h.watching.Lock()

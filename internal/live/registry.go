@@ -107,6 +107,7 @@ type Registry struct {
 	// Each of these has a lock of its own, or is written atomically.
 	retrying retrying                           // runs with a call that is being retried
 	counts   counts                             // since New
+	stale    stale                              // runs in memory whose row is stale
 	holdBack atomic.Pointer[holdBack]           // holds back runs that are loaded; nil after the start
 	lost     atomic.Pointer[Losses]             // calls that runs have made and their logs lack; nil after the start
 	parts    [store.Shards]atomic.Pointer[part] // the shards that it owns; changed under mu
@@ -317,6 +318,8 @@ func (r *Run) evictIdle() {
 			wake = r.s.NextWake()
 		}
 		g.o.Residency.Offer(&r.slot, wake)
+	case r.refs.Load() == 0 && r.staleSince != 0 && r.failed == nil && !r.part.life.Stopping() && !r.part.life.Over():
+		// KeepRows writes its row first, and releases it.
 	case r.refs.Load() == 0:
 		g.o.Residency.Withdraw(&r.slot)
 		r.gone = true
