@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// floors measures F and H again. They are measured between the figures, because the speed of the machine drifts.
+// floors measures F and H again, and P if a database is open. They are measured between the figures, because the speed of the machine drifts.
 func (b *bench) floors(ctx context.Context) error {
 	const n, page, room = 100, 4096, 8 << 20
 	f, err := os.Create(filepath.Join(b.dir, "floor"))
@@ -48,6 +48,13 @@ func (b *bench) floors(ctx context.Context) error {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 		b.h = append(b.h, micros(time.Since(t)))
+	}
+	if b.database != nil {
+		each, err := b.database.floor(ctx, n)
+		if err != nil {
+			return err
+		}
+		b.p = append(b.p, each...)
 	}
 	return ctx.Err()
 }

@@ -76,15 +76,16 @@ func (b *bench) empty(ctx context.Context, s *server) error {
 	return nil
 }
 
-// many starts runs from 64 clients for some seconds and returns how many ended per second.
-func (b *bench) many(ctx context.Context, s *server, workflow string, in any) (float64, error) {
+// many starts runs from 64 clients for some seconds, evenly on the servers, and returns how many ended per second.
+func (b *bench) many(ctx context.Context, servers []*server, workflow string, in any) (float64, error) {
 	const clients = 64
 	var done atomic.Int64
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
 	began := time.Now()
-	for range clients {
+	for k := range clients {
+		s := servers[k%len(servers)]
 		all.Go(func() {
 			for time.Since(began) < b.sizes.length {
 				if _, err := complete(ctx, s.Client, workflow, in); err != nil {
@@ -103,13 +104,13 @@ func (b *bench) many(ctx context.Context, s *server, workflow string, in any) (f
 
 func (b *bench) calls(ctx context.Context, s *server) error {
 	const n = 10
-	rate, err := b.many(ctx, s, "chain", map[string]any{"url": b.url, "n": n})
+	rate, err := b.many(ctx, []*server{s}, "chain", map[string]any{"url": b.url, "n": n})
 	b.put(figure{What: fmt.Sprintf("64 clients, runs of %d POSTs", n), Value: rate * n, Unit: "calls/s", Goal: &goal{Limit: 8000, Target: 15000, AtLeast: true}})
 	return err
 }
 
 func (b *bench) starts(ctx context.Context, s *server) error {
-	rate, err := b.many(ctx, s, "empty", nil)
+	rate, err := b.many(ctx, []*server{s}, "empty", nil)
 	b.put(figure{What: "64 clients, empty runs", Value: rate, Unit: "runs/s", Goal: &goal{Limit: 3000, Target: 8000, AtLeast: true}})
 	return err
 }

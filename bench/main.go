@@ -1,6 +1,7 @@
-// Command bench measures the engine and compares it with two floors on the same machine. It writes raw results to
+// Command bench measures the engine and compares it with floors on the same machine. It writes raw results to
 // docs/internals/performance/results.json, plots beside it, and tables to docs/internals/performance.md. F is one
-// durable append (4 KiB, fdatasync, into a file preallocated with zeros), H one HTTP POST over loopback.
+// durable append (4 KiB, fdatasync, into a file preallocated with zeros), H one HTTP POST over loopback, and P one INSERT of
+// 4 KiB into PostgreSQL, committed.
 package main
 
 import (
@@ -35,6 +36,9 @@ var parts = []part{
 	{"meter", (*bench).metering},
 	{"rust", (*bench).rust},
 	{"together", (*bench).together},
+	{"postgres", (*bench).onPostgres},
+	{"nodes", (*bench).overNodes},
+	{"takeover", (*bench).takeovers},
 }
 
 // sizes says how much to measure.
@@ -43,26 +47,28 @@ type sizes struct {
 	length          time.Duration // duration of a load by many clients
 	sleepers        []int
 	overdue         int
-	busy            []int // active runs
-	turns           []int // number of turns of long runs
-	replayed        int   // calls
-	samples         int   // of measurements in this process
-	repeats         int   // number of restarts
-	children        int   // of one run
-	messages        int   // between two runs, both ways
-	contending      int   // runs that share one state
-	upgraded        int   // open runs
+	busy            []int         // active runs
+	turns           []int         // number of turns of long runs
+	replayed        int           // calls
+	samples         int           // of measurements in this process
+	repeats         int           // number of restarts
+	children        int           // of one run
+	messages        int           // between two runs, both ways
+	contending      int           // runs that share one state
+	upgraded        int           // open runs
+	rounds          int           // of a load by many clients
+	lease           time.Duration // of nodes
 }
 
 func full() sizes {
 	return sizes{chains: 40, empties: 2000, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
 		overdue: 1000, busy: []int{2_000, 10_000}, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
-		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000}
+		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000, rounds: 3, lease: 10 * time.Second}
 }
 
 func quick() sizes {
 	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, busy: []int{200}, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1,
-		children: 20, messages: 40, contending: 20, upgraded: 50}
+		children: 20, messages: 40, contending: 20, upgraded: 50, rounds: 1, lease: 3 * time.Second}
 }
 
 func main() {
@@ -72,6 +78,7 @@ func main() {
 	draw := flag.Bool("draw", false, "measure nothing: write the tables and plots of the results that are kept")
 	small := flag.Bool("quick", false, "small sizes, to try it")
 	most := flag.Int("most", 0, "no more sleepers or active runs, and no longer runs, than this")
+	store := flag.String("store", "", "address of a database for the sections postgres, nodes and takeover; without it, they start a PostgreSQL server")
 	profile := flag.String("profile", "", "write a CPU profile of an engine in this process to this file, and nothing else")
 	flag.Parse()
 	if flag.Arg(0) == "outside" {
@@ -83,7 +90,7 @@ func main() {
 	case *profile != "":
 		err = profiled(*profile)
 	default:
-		b := &bench{sizes: full()}
+		b := &bench{sizes: full(), store: *store}
 		if *small {
 			b.sizes, b.quick = quick(), true
 		}
@@ -106,7 +113,10 @@ type bench struct {
 	remote *exec.Cmd
 	url    string // URL of the outside server
 
-	f, h    []float64 // floors of this section in µs
+	store    string // address of a database, "" starts one
+	database *database
+
+	f, h, p []float64 // floors of this section in µs
 	current *section
 }
 
@@ -163,7 +173,7 @@ func (b *bench) all(ctx context.Context, kept, doc, chosen string, draw bool) er
 // measure runs one section.
 func (b *bench) measure(ctx context.Context, p part) error {
 	fmt.Fprintln(os.Stderr, "measuring", p.name)
-	b.f, b.h = nil, nil
+	b.f, b.h, b.p = nil, nil, nil
 	b.current = &section{Name: p.name, When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Quick: b.quick}
 	before := processors()
 	if err := b.floors(ctx); err != nil {
@@ -174,6 +184,7 @@ func (b *bench) measure(ctx context.Context, p part) error {
 	}
 	b.current.Stolen = processors().stolenSince(before)
 	b.current.F, b.current.H = median(b.f), median(b.h)
+	b.current.P = median(b.p)
 	return nil
 }
 

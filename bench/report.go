@@ -43,7 +43,11 @@ func (r *results) tell(doc, dir string) error {
 func (r *results) text(plots string) string {
 	var b strings.Builder
 	for _, s := range r.Sections {
-		fmt.Fprintf(&b, "### %s\n\n%s, on %s; F = %.0f µs, H = %.0f µs.", s.Name, s.Machine, s.When.Format("2006-01-02"), s.F, s.H)
+		fmt.Fprintf(&b, "### %s\n\n%s, on %s; F = %.0f µs, H = %.0f µs", s.Name, s.Machine, s.When.Format("2006-01-02"), s.F, s.H)
+		if s.P > 0 {
+			fmt.Fprintf(&b, ", P = %.0f µs", s.P)
+		}
+		b.WriteString(".")
 		if s.Stolen >= 1 {
 			fmt.Fprintf(&b, " Other machines took %.0f %% of the processors' time.", s.Stolen)
 		}
@@ -69,10 +73,18 @@ func (r *results) text(plots string) string {
 
 func (s *section) value(f figure) string {
 	text := number(f.Value) + " " + f.Unit
-	if f.Goal != nil && f.Goal.Floors && s.F+s.H > 0 {
-		text += fmt.Sprintf(" = %.2f × (F + H)", f.Value/(s.F+s.H))
+	if g := f.Goal; g != nil && g.Floors && s.floor(g) > 0 {
+		text += fmt.Sprintf(" = %.2f × %s", f.Value/s.floor(g), g.floors())
 	}
 	return text
+}
+
+// floors names the floors to which the goal refers.
+func (g *goal) floors() string {
+	if g.Postgres {
+		return "(P + H)"
+	}
+	return "(F + H)"
 }
 
 // verdict describes the goal and the target, and which of them is met.
@@ -86,7 +98,7 @@ func (s *section) verdict(f figure) string {
 		sign = "≥ "
 	}
 	if g.Floors {
-		unit = " × (F + H)"
+		unit = " × " + g.floors()
 	}
 	limit, target, word := sign+number(g.Limit)+unit, "", "missed"
 	if s.met(f, g.Limit) {

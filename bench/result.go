@@ -24,6 +24,7 @@ type section struct {
 	Quick   bool      `json:"quick,omitempty"` // measured with small sizes, which prove nothing
 	F       float64   `json:"f_us"`            // µs of a durable append
 	H       float64   `json:"h_us"`            // µs of an HTTP POST over loopback
+	P       float64   `json:"p_us,omitempty"`  // µs of an INSERT into PostgreSQL, 0 if there is none
 	Stolen  float64   `json:"stolen_percent"`  // percentage of busy processor time stolen by other machines
 	Figures []figure  `json:"figures"`
 	Plots   []plot    `json:"plots,omitempty"`
@@ -44,6 +45,8 @@ type goal struct {
 	Target  float64 `json:"target,omitempty"`
 	AtLeast bool    `json:"at_least,omitempty"` // the figure should be at least the limit, instead of at most
 	Floors  bool    `json:"floors,omitempty"`   // Limit and Target are multiples of F + H
+	// Postgres says that they are multiples of P + H instead.
+	Postgres bool `json:"postgres,omitempty"`
 }
 
 // plot has one or more curves.
@@ -63,12 +66,20 @@ type line struct {
 // met reports whether a figure meets a limit.
 func (s *section) met(f figure, limit float64) bool {
 	if f.Goal.Floors {
-		limit *= s.F + s.H
+		limit *= s.floor(f.Goal)
 	}
 	if f.Goal.AtLeast {
 		return f.Value >= limit
 	}
 	return f.Value <= limit
+}
+
+// floor returns the sum of the floors to which a goal refers, in µs.
+func (s *section) floor(g *goal) float64 {
+	if g.Postgres {
+		return s.P + s.H
+	}
+	return s.F + s.H
 }
 
 func readResults(file string) (*results, error) {

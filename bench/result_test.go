@@ -10,8 +10,9 @@ import (
 )
 
 func sample() *section {
-	return &section{Name: "http", F: 100, H: 100, Stolen: 12.4, Figures: []figure{
+	return &section{Name: "http", F: 100, H: 100, P: 300, Stolen: 12.4, Figures: []figure{
 		{What: "chain", Value: 260, Unit: "µs", Goal: &goal{Limit: 1.6, Target: 1.2, Floors: true}},
+		{What: "chain there", Value: 600, Unit: "µs", Goal: &goal{Limit: 1.4, Floors: true, Postgres: true}},
 		{What: "rate", Value: 9000, Unit: "calls/s", Goal: &goal{Limit: 8000, Target: 15000, AtLeast: true}},
 		{What: "best", Value: 5, Unit: "ms", Goal: &goal{Limit: 200, Target: 50}},
 		{What: "late", Value: 500, Unit: "ms", Goal: &goal{Limit: 200, Target: 50}},
@@ -24,6 +25,8 @@ func TestFiguresAreComparedWithGoals(t *testing.T) {
 	text := (&results{Sections: []*section{sample()}}).text("plots")
 	for _, want := range []string{
 		"| chain | 260 µs = 1.30 × (F + H) | ≤ 1.60 × (F + H) | ≤ 1.20 × (F + H) | met |",
+		"F = 100 µs, H = 100 µs, P = 300 µs.",
+		"| chain there | 600 µs = 1.50 × (P + H) | ≤ 1.40 × (P + H) |  | missed |",
 		"| rate | 9,000 calls/s | ≥ 8,000 calls/s | ≥ 15,000 calls/s | met |",
 		"Other machines took 12 % of the processors' time.",
 		"| best | 5.00 ms | ≤ 200 ms | ≤ 50.0 ms | target met |",

@@ -26,12 +26,13 @@ type server struct {
 	b      *bench
 	dir    string
 	socket string
+	flags  []string // of up
 	cmd    *exec.Cmd
 	*client.Client
 }
 
-// serve starts a server with the guest. Servers share compiled code.
-func (b *bench) serve(ctx context.Context) (*server, error) {
+// serve starts a server with the guest, and flags for up. Servers share compiled code.
+func (b *bench) serve(ctx context.Context, flags ...string) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 	if err := errors.Join(os.MkdirAll(shared, 0o700), os.Symlink(shared, filepath.Join(dir, "compiled"))); err != nil {
 		return nil, err
 	}
-	s := &server{b: b, dir: dir, socket: "127.0.0.1:" + strconv.Itoa(port)}
+	s := &server{b: b, dir: dir, socket: "127.0.0.1:" + strconv.Itoa(port), flags: flags}
 	if s.Client, err = client.New(client.Options{Socket: s.socket, NoQUIC: true, Patience: -1}); err != nil {
 		return nil, err
 	}
@@ -63,6 +64,7 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 // up starts the process and returns how long it takes until it responds.
 func (s *server) up(ctx context.Context) (time.Duration, error) {
 	s.cmd = exec.Command(s.b.binary, "--working-dir", s.dir, "--socket", s.socket, "up")
+	s.cmd.Args = append(s.cmd.Args, s.flags...)
 	s.cmd.Env = append(s.cmd.Environ(), "FLAWLESS_TOKEN=") // these clients send none
 	s.cmd.Stderr = os.Stderr
 	began := time.Now()
