@@ -7,6 +7,7 @@
 //   - every run that was accepted has ended, or waits for a person with a call whose outcome is unknown
 //   - no call that is not idempotent has reached the outside twice, unless a person had it repeated
 //   - the shared state has grown by one for each run, and every message has arrived once, and in order
+//   - what clients were answered that fought for the same run id, promise, decision and state fits some order of their requests
 package main
 
 import (
@@ -75,6 +76,7 @@ type chaos struct {
 	web      *httptest.Server
 	members  []*member
 	ledgers  []string
+	rivals   *rivals
 
 	mu       sync.Mutex // guards the fields below
 	draw     *rand.Rand
@@ -260,6 +262,15 @@ func (c *chaos) storm(ctx context.Context) error {
 	defer tick.Stop()
 	next := time.NewTimer(2 * time.Second)
 	defer next.Stop()
+	c.rivals = &rivals{c: c, began: time.Now()}
+	tasks.Go(func() {
+		for n := 0; over.Err() == nil; n++ {
+			if err := c.rivals.compete(ctx, n); err != nil {
+				fail(fmt.Errorf("rivals %d: %w", n, err))
+				return
+			}
+		}
+	})
 	report := time.NewTicker(10 * time.Second)
 	defer report.Stop()
 	for i := 0; ; i++ {
@@ -442,6 +453,7 @@ func (c *chaos) check(ctx context.Context) error {
 			}
 		}
 	}
+	c.rivals.check(note)
 	if err := c.checkState(ctx, note); err != nil {
 		return err
 	}
