@@ -29,6 +29,9 @@ type Node struct {
 	Calls  float64 `json:"calls" cbor:"11,keyasint,omitempty"`  // attempts of calls that it begins, per second
 	// Keys has the ids of the keys with which it can decrypt secrets.
 	Keys []string `json:"keys,omitempty" cbor:"12,keyasint,omitempty"`
+	// API has the addresses at which it serves clients, address:port. The runs of other nodes may not call them, unless their
+	// operator allows it.
+	API []string `json:"-" cbor:"13,keyasint,omitempty"`
 }
 
 // NodeStatus is a node as another one, or itself, sees it.

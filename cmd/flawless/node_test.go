@@ -379,3 +379,22 @@ func TestNodesNeedTheSameKey(t *testing.T) {
 		t.Errorf("a node without the key ends with %d: %s", code, out)
 	}
 }
+
+// TestRunsReachNoNode has runs call the node that owns them, and the other one.
+func TestRunsReachNoNode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "a", "b")
+	cl := c.client("a")
+	for _, name := range []string{"a", "b"} {
+		for _, host := range []string{"127.0.0.1", "localhost"} {
+			in, err := json.Marshal(map[string]string{"url": fmt.Sprintf("http://%s:%d/api/v1/secret-keys", host, c.nodes[name].port)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _, err := cl.Start(t.Context(), client.Start{Module: "guest", Workflow: "once", Input: in}, true)
+			if err != nil || r.Status != flawless.Failed || !strings.Contains(fmt.Sprint(r.Failure), "--allow-self-calls") {
+				t.Errorf("a run that calls node %s at %s: %+v, %v", name, host, r, err)
+			}
+		}
+	}
+}

@@ -194,6 +194,38 @@ func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
 
 // reaches reports whether a connection to an address arrives at a listener. On both sides, the unspecified
 // address stands for this machine.
+// Reachable returns the addresses at which others reach the listener, address:port: those of all interfaces, if it listens on
+// all of them. Loopback addresses are among them, which only programs on this machine reach.
+func (l *Listener) Reachable() []string {
+	listeners := []net.Addr{l.tcp.Addr()}
+	if l.udp != nil {
+		listeners = append(listeners, l.udp.LocalAddr())
+	}
+	var all []string
+	for _, a := range listeners {
+		at, err := netip.ParseAddrPort(a.String())
+		if err != nil {
+			continue
+		}
+		ips := []netip.Addr{at.Addr()}
+		if at.Addr().IsUnspecified() {
+			ips = nil
+			own, _ := net.InterfaceAddrs()
+			for _, o := range own {
+				if p, err := netip.ParsePrefix(o.String()); err == nil {
+					ips = append(ips, p.Addr())
+				}
+			}
+		}
+		for _, ip := range ips {
+			if text := netip.AddrPortFrom(ip.Unmap().WithZone(""), at.Port()).String(); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
 func reaches(listener net.Addr, to netip.AddrPort) bool {
 	at, err := netip.ParseAddrPort(listener.String())
 	if err != nil || at.Port() != to.Port() {

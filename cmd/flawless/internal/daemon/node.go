@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,6 +64,8 @@ type node struct {
 	stop        context.CancelFunc
 	tasks       sync.WaitGroup
 	lost        chan error // receives why it is no node any more
+
+	api      []string // addresses at which it serves clients, for its row; set before it joins
 
 	acting   sync.Mutex // held while shards are moved
 	engine   atomic.Pointer[engine.Engine]
@@ -278,6 +282,7 @@ func (n *node) seen(ctx context.Context, v cluster.View) {
 
 // figures notes in the row of the node what it does.
 func (n *node) figures(row *flawless.Node) {
+	row.API = n.api
 	e := n.engine.Load()
 	if e == nil {
 		return
@@ -289,6 +294,35 @@ func (n *node) figures(row *flawless.Node) {
 	}
 	n.counted.at, n.counted.calls = now, calls
 	row.Guests = guests
+}
+
+// serves notes at which addresses clients reach this node. A loopback address counts only if all nodes are on one machine,
+// which others know it by: elsewhere, it is an address of another machine.
+func (n *node) serves(addresses []string) {
+	peers, _, _ := net.SplitHostPort(n.member.Node().Address)
+	together := peers == "localhost" || net.ParseIP(peers).IsLoopback()
+	for _, a := range addresses {
+		if at, err := netip.ParseAddrPort(a); err == nil && (together || !at.Addr().IsLoopback()) {
+			n.api = append(n.api, a)
+		}
+	}
+}
+
+// notNode returns why a run may not call an address: another node serves clients there. It is [listen.Listener.NotSelf] for
+// the other nodes, as of the last renewal. n may be nil.
+func (n *node) notNode(host string, to netip.AddrPort) error {
+	if n == nil {
+		return nil
+	}
+	v, _ := n.views()
+	at := netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port()).String()
+	for _, other := range v.Living {
+		if slices.Contains(other.API, at) {
+			return fmt.Errorf("%s is node %s of this cluster (%s), which runs may not call; to allow it, start the nodes with --allow-self-calls",
+				net.JoinHostPort(host, strconv.Itoa(int(to.Port()))), other.Name, to)
+		}
+	}
+	return nil
 }
 
 // views returns the newest view, and a channel that is closed when there is another one.
