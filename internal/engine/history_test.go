@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -343,6 +344,96 @@ func TestLostCallsReachTheirOwners(t *testing.T) {
 		if n := out.count("/" + id); n != 1 {
 			t.Errorf("%s was seen %d times", id, n)
 		}
+	}
+}
+
+// TestAnyServerAcceptsHistory: a question concerns runs of two servers that are at work. Both hold theirs, and when somebody
+// accepts the history at one of them, the other one follows when it can.
+func TestAnyServerAcceptsHistory(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), mem.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, f := newMesh(s), fixture()
+	open := func(owner string, shards ...store.Shard) *Engine {
+		t.Helper()
+		e, err := Open(t.Context(), Options{Store: s, Owner: owner, Guest: f.runtime, Loaded: []*guest.Module{f.module}, Memory: -1, Peers: m, Kinds: effect.Kinds(effect.Options{}),
+			Claim: store.ByForce(shards...), Valid: func() bool { return true }, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Kill)
+		if err := s.PutNode(t.Context(), nil, &flawless.Node{ID: owner, Name: owner}); err != nil {
+			t.Fatal(err)
+		}
+		m.add(e)
+		return e
+	}
+	first, second := store.ShardOf("one"), store.ShardOf("two")
+	if first == second {
+		t.Fatal("both runs are in one shard")
+	}
+	others := slices.DeleteFunc(store.AllShards(), func(sh store.Shard) bool { return sh == first })
+	a, b := open("a", first), open("b", append(others, store.ShardOfCaps)...)
+	if _, _, err := b.AddModule(t.Context(), "guest", f.bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	owner := map[string]*Engine{"one": a, "two": b, "three": b}
+	for id, e := range owner {
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", ID: id, Input: input(t, ops(receives()))}); err != nil {
+			t.Fatal(err)
+		}
+		until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	}
+	gone := flawless.HistoryRing{ID: "gone", Node: "gone", State: flawless.RingMissing, Why: "a test", Shards: []int{int(first), int(second)}}
+	if _, err := s.ChangeHistory(t.Context(), func(h *flawless.History) bool {
+		h.Open, h.Since, h.Rings = true, time.Now(), []flawless.HistoryRing{gone}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	status := func(id string, want flawless.Status) {
+		t.Helper()
+		if r, err := owner[id].Run(t.Context(), id); err != nil || r.Status != want {
+			t.Errorf("run %s is %s, want %s: %v", id, r.Status, want, err)
+		}
+	}
+	refresh := func(e *Engine) {
+		t.Helper()
+		if err := e.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refresh(a)
+	refresh(b)
+	status("one", flawless.Paused)
+	status("two", flawless.Paused)
+	status("three", flawless.Waiting)
+	if h, err := b.ReadHistory(t.Context()); err != nil || h.Held != 2 || !strings.Contains(b.Health().History, "2 runs are held") {
+		t.Errorf("the history is %+v, %v, and health says %q", h, err, b.Health().History)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if h, err := a.AcceptHistory(brief, "somebody", "looked"); err != nil || h.Open || len(h.Resuming) == 0 {
+		t.Errorf("accepting it gives %+v, %v", h, err)
+	}
+	until(t, a, "one", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	status("two", flawless.Paused)
+	if h, err := a.ReadHistory(t.Context()); err != nil || len(h.Waiting) != 1 || h.Waiting[0] != "node b (1 shards)" {
+		t.Errorf("it waits for %v, %v", h.Waiting, err)
+	}
+	refresh(b)
+	until(t, b, "two", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	if h, err := a.ReadHistory(t.Context()); err != nil || len(h.Resuming) > 0 || h.Who != "somebody" {
+		t.Errorf("in the end the history is %+v, %v", h, err)
+	}
+	if h, err := b.AcceptHistory(t.Context(), "", ""); err != nil || h.Note != "looked" {
+		t.Errorf("accepting it again gives %+v, %v", h, err)
+	}
+	for id, e := range owner {
+		mustSend(t, e, id, "go", "1")
+		mustEnd(t, e, id)
 	}
 }
 

@@ -24,24 +24,19 @@ func (s *Store) History(ctx context.Context) (h flawless.History, err error) {
 // read. A crash in the middle leaves the old or the new history.
 func (s *Store) ChangeHistory(ctx context.Context, f func(h *flawless.History) bool) (flawless.History, error) {
 	for {
-		h, err := s.changeHistory(ctx, f)
-		if !errors.Is(err, flawless.Fenced) {
-			return h, err
+		d := s.draft()
+		h, changed, err := s.draftHistory(ctx, d, f)
+		if err == nil && changed {
+			err = s.kv.Apply(ctx, &d.batch)
+		}
+		s.release(d)
+		switch {
+		case err == nil:
+			return h, nil
+		case !errors.Is(err, flawless.Fenced):
+			return h, fmt.Errorf("writing the history of the store: %w", err)
 		}
 	}
-}
-
-func (s *Store) changeHistory(ctx context.Context, f func(h *flawless.History) bool) (flawless.History, error) {
-	d := s.draft()
-	defer s.release(d)
-	h, changed, err := s.draftHistory(ctx, d, f)
-	if err == nil && changed {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
-	if err != nil {
-		return h, fmt.Errorf("writing the history of the store: %w", err)
-	}
-	return h, nil
 }
 
 // draftHistory adds a change of the history to a draft.

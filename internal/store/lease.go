@@ -16,7 +16,7 @@ import (
 // Lease is the right of one owner to write what belongs to some shards. Each shard has a row with its owner and an epoch,
 // which grows whenever the shard is claimed. A write expects the row of its shard, so the claim of another owner ends the
 // writes of the former one. Every write needs a lease, except those of the format number, the first identity, the
-// rows of nodes and the leases themselves. Reading needs none.
+// rows of nodes, the history and the leases themselves. Reading needs none.
 //
 // All methods may be called concurrently.
 type Lease struct {

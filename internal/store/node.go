@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/flawless-engine/flawless"
@@ -72,6 +73,19 @@ func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err er
 // If the node had a ring, the same write notes in the history that somebody has to find out whether it is needed
 // ([flawless.RingTaken]): only afterwards it is certain in which branch of the history the write is.
 func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
+	for {
+		shards, err := s.takeOver(ctx, l, dead)
+		if !errors.Is(err, flawless.Fenced) {
+			return shards, err
+		}
+		nodes, e := s.Nodes(ctx) // the history may have changed, and nothing else
+		if e != nil || !slices.ContainsFunc(nodes, func(n flawless.Node) bool { return reflect.DeepEqual(n, dead) }) {
+			return nil, errors.Join(err, e)
+		}
+	}
+}
+
+func (s *Store) takeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
 	stored, err := s.leaseRows(ctx)
 	if err != nil {
 		return nil, err
@@ -105,23 +119,14 @@ func (s *Store) noteClaim(ctx context.Context, d *draft, dead *flawless.Node, sh
 	}
 	_, _, err := s.draftHistory(ctx, d, func(h *flawless.History) bool {
 		if asked {
-			h.Take(*dead, shardNumbers(shards))
+			h.Take(*dead, key.Numbers(shards))
 		}
 		if len(lost) > 0 {
-			h.Unknown(shardNumbers(lost))
+			h.Unknown(key.Numbers(lost))
 		}
 		return true
 	})
 	return err
-}
-
-func shardNumbers(shards []Shard) (n []int) {
-	for _, sh := range shards {
-		if sh != ShardOfCaps {
-			n = append(n, int(sh))
-		}
-	}
-	return n
 }
 
 // Free gives shards of a lease up, so that another node can claim them with [Store.ClaimFree]. The caller makes sure that

@@ -36,7 +36,7 @@ import "slices"
 //	D         D shard id                      nothing: the log of the run is being removed
 //	T         T                               this database was copied to another one, or is a copy, see store.Transfer
 //	R         R                               key for the hashes of masked values
-//	Q history Q                               whether the logs have every call that was made
+//	Q history Q                               whether the logs have every call that was made, and whose are asked for
 //	Z check   Z                               result of the last check of the store, JSON
 //	A grant   A id                            nothing: the owner of the caps has admitted the run
 //	N change  N family                        a number, another one after each change in a family; for v also
