@@ -43,6 +43,7 @@ var reach = []rules{
 	{"list-nodes", inStore, true, reads, ""},
 	{"drain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
 	{"undrain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
+	{"get-stats", inStore, true, reads, ""},
 	{"get-history", ofServer, true, reads, ""},
 	{"accept-history", ofServer, true, "it is accepted once", ""},
 	{"check-store", ofServer, true, "a check that is running is not started twice", ""},

@@ -84,6 +84,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.limits()
 	a.history()
 	a.nodes()
+	a.stats()
 	a.hosts()
 	a.settings()
 	a.schedules()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // writes returns all operations of a store that change something, under the names of their methods and in an order in
@@ -35,6 +36,9 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		}},
 		{"PutCheck", func(ctx context.Context, l *store.Lease) error {
 			return s.PutCheck(ctx, l, flawless.StoreCheck{Total: 1})
+		}},
+		{"PutMinutes", func(ctx context.Context, l *store.Lease) error {
+			return s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil)
 		}},
 		{"PutState", func(ctx context.Context, l *store.Lease) error {
 			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
@@ -84,7 +88,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
 // at most once.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Counts", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Minutes", "Module", "Modules",
 	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
