@@ -51,7 +51,7 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 			case len(args) == 0 && !some:
 				return fmt.Errorf("no call selected; give the id of a run and --call, or select calls with flags such as --host or --module: %w", flawless.Invalid)
 			case len(args) == 1 && d.Call == 0:
-				return fmt.Errorf("name the call of run %s with --call; see: flawless workflow show %s: %w", args[0], args[0], flawless.Invalid)
+				return fmt.Errorf("--call must be given with the id of a run; see: flawless workflow show %s: %w", args[0], flawless.Invalid)
 			}
 			switch {
 			case retry:

@@ -303,9 +303,15 @@ var succeeding = map[string]func(o *owned){
 	"GET /api/v1/history":                 asked("GET /api/v1/history"),
 	"POST /api/v1/history/accept":         func(o *owned) { o.do("POST", "/api/v1/history/accept", `{}`) },
 	"GET /api/v1/nodes":                   asked("GET /api/v1/nodes"),
-	"GET /api/v1/stats":                   func(o *owned) { o.started("empty", `1`); o.do("GET", "/api/v1/stats", "") },
-	"POST /api/v1/nodes/{name}/drain":     asked("POST /api/v1/nodes/a/drain"),
-	"POST /api/v1/nodes/{name}/undrain":   asked("POST /api/v1/nodes/a/undrain"),
+	"GET /api/v1/views":                   asked("GET /api/v1/views"),
+	"PUT /api/v1/views/{name}":            func(o *owned) { o.do("PUT", "/api/v1/views/v", `{"page":"runs","query":"status=failed"}`) },
+	"DELETE /api/v1/views/{name}": func(o *owned) {
+		o.do("PUT", "/api/v1/views/v", `{"page":"runs"}`)
+		o.do("DELETE", "/api/v1/views/v", "")
+	},
+	"GET /api/v1/stats":                 func(o *owned) { o.started("empty", `1`); o.do("GET", "/api/v1/stats", "") },
+	"POST /api/v1/nodes/{name}/drain":   asked("POST /api/v1/nodes/a/drain"),
+	"POST /api/v1/nodes/{name}/undrain": asked("POST /api/v1/nodes/a/undrain"),
 	"DELETE /api/v1/limits/{host}": func(o *owned) {
 		o.do("PUT", "/api/v1/limits/b.example.com", `{"rate":"1/s"}`)
 		o.do("DELETE", "/api/v1/limits/b.example.com", "")

@@ -85,6 +85,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.history()
 	a.nodes()
 	a.stats()
+	a.views()
 	a.hosts()
 	a.settings()
 	a.schedules()

@@ -94,6 +94,7 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		s.PutNode(ctx, nil, &flawless.Node{ID: "n"}),
 		s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true}),
 		s.PutCheck(ctx, l, flawless.StoreCheck{}),
+		s.PutView(ctx, l, "v", nil, &flawless.View{Name: "v"}),
 		s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil),
 		// What an open store has only now and then.
 		kv.Apply(ctx, &store.Batch{Set: []store.Item{
@@ -128,7 +129,7 @@ var affected = map[key.Family]string{
 	key.Placed: "lists  ", key.Active: "lists  ", key.Timer: "lists  ", key.Rebuilt: "lists  ", key.Generation: "generation of the lists  ",
 	key.Version: "versions of modules  ", key.Binary: "module m version 1 bytes", key.State: "states  ", key.Schedule: "schedules  ", key.Limit: "limits  ",
 	key.Host: "settings of hosts  ", key.Settings: "settings of modules  ", key.Secret: "secrets  ", key.Gone: "removed runs  ",
-	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.History: "history  ", key.Change: "numbers of changes  ", key.Grant: "admitted runs  ", key.Tally: "lists  ", key.Minutes: "counts by minute  ",
+	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.History: "history  ", key.Change: "numbers of changes  ", key.Grant: "admitted runs  ", key.Tally: "lists  ", key.Minutes: "counts by minute  ", key.View: "views  ",
 }
 
 // TestDamageOfEachRowIsListed, of this row alone, whether it can still be read or not.

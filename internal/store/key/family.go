@@ -21,6 +21,7 @@ import "slices"
 //	P parent  P parent created:8 id           -
 //	k count   k shard module slot:8           counts of runs
 //	U minutes U id                            counts of a server by minute
+//	V view    V name                          a saved view
 //	G placed  G shard key id                  -
 //	a active  a shard id                      -
 //	t timer   t shard wake:8 id               -
@@ -89,13 +90,14 @@ const (
 	Grant      Family = 'A'
 	Tally      Family = 'k'
 	Minutes    Family = 'U'
+	View       Family = 'V'
 )
 
 var (
 	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer, Tally}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant, Minutes,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant, Minutes, View,
 	}
 )
 

@@ -37,6 +37,9 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		{"PutCheck", func(ctx context.Context, l *store.Lease) error {
 			return s.PutCheck(ctx, l, flawless.StoreCheck{Total: 1})
 		}},
+		{"PutView", func(ctx context.Context, l *store.Lease) error {
+			return s.PutView(ctx, l, "v", nil, &flawless.View{Name: "v"})
+		}},
 		{"PutMinutes", func(ctx context.Context, l *store.Lease) error {
 			return s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil)
 		}},
@@ -89,7 +92,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
 // at most once.
 var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Counts", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Minutes", "Module", "Modules",
-	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
+	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers", "Views"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {
