@@ -204,6 +204,10 @@ type Filter struct {
 	Labels   map[string]string // with all of these
 	Parent   string            // spawned by this run
 	Retrying bool              // only runs with a call that is being retried
-	Limit    int               // maximum number of runs, up to 1000; 0 means 50
-	Cursor   string            // the cursor returned with the previous page
+	Prefix   string            // whose id begins with this
+	// Text is in the failure, the problem, or the reason or request of a call that is unresolved or retried. Case does
+	// not matter.
+	Text   string
+	Limit  int    // maximum number of runs, up to 1000; 0 means 50
+	Cursor string // the cursor returned with the previous page
 }

@@ -194,7 +194,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.history.Settled()
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows}
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.keepMinutes}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}

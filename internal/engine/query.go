@@ -87,7 +87,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 }
 
 // Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
-// and flawless.Conflict if the outcome is not unknown.
+// and flawless.Conflict if the outcome is not unknown, with the decision that somebody else has made before.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
 	forgotten := false
@@ -99,7 +99,33 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	if err == nil && forgotten {
 		err = e.removeLost(ctx, id)
 	}
+	if errors.Is(err, flawless.Conflict) {
+		err = e.alreadyDecided(ctx, id, d.Call, err)
+	}
 	return r, err
+}
+
+// alreadyDecided adds to the refusal of a decision who has decided about the call before, if anybody has.
+func (e *Engine) alreadyDecided(ctx context.Context, id string, call int, refusal error) error {
+	var last *flawless.Entry
+	for rec, err := range e.store.Log(ctx, id, 0) {
+		if err != nil {
+			return refusal
+		}
+		for _, x := range rec.Entries {
+			if x.Decision != nil && x.Decision.Call == call {
+				last = &x
+			}
+		}
+	}
+	if last == nil {
+		return refusal
+	}
+	d, note := last.Decision, ""
+	if d.Note != "" {
+		note = " (" + d.Note + ")"
+	}
+	return fmt.Errorf("%s decided %s for call %d of run %s at %s%s: %w", core.NameOf(d.Who), d.Resolution, call, id, time.Unix(0, last.At).UTC().Format(time.RFC3339), note, refusal)
 }
 
 // Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless

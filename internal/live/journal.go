@@ -191,7 +191,7 @@ func (r *Run) write(keep bool) (kept *begun) {
 	}
 	if err == nil {
 		r.written = r.begun
-		g.counts.wrote(&w)
+		g.wrote(&w)
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()

@@ -24,6 +24,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
@@ -104,6 +105,8 @@ type Options struct {
 type Registry struct {
 	o Options // set by New
 
+	Minutes tally.Clock // runs that start and end here, by minute
+
 	// Each of these has a lock of its own, or is written atomically.
 	retrying retrying                           // runs with a call that is being retried
 	counts   counts                             // since New
@@ -121,7 +124,10 @@ type Registry struct {
 // New returns a Registry without runs. It accepts none before Own.
 func New(o Options) *Registry {
 	o.Freezing.defaults()
-	return &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
+	g := &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
+	g.stale.runs, g.stale.more = map[string]struct{}{}, make(chan struct{}, 1)
+	g.Minutes.Changed = make(chan struct{}, 1)
+	return g
 }
 
 // add makes the Run of an id, acquired, or returns nil if its shard is not owned. The caller holds mu.

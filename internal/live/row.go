@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // The row of a run, which lists show, is written together with the entries that change what matters about the run: its
@@ -25,36 +26,41 @@ const (
 type stale struct {
 	mu   sync.Mutex
 	runs map[string]struct{}
+	more chan struct{} // has an item when there may be some
 }
 
 func (s *stale) add(ids ...string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.runs == nil {
-		s.runs = map[string]struct{}{}
-	}
 	for _, id := range ids {
 		s.runs[id] = struct{}{}
+	}
+	s.mu.Unlock()
+	if len(ids) > 0 {
+		task.Poke(s.more)
 	}
 }
 
 func (s *stale) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.runs
-	s.runs = nil
-	return slices.Collect(maps.Keys(all))
+	all := slices.Collect(maps.Keys(s.runs))
+	clear(s.runs)
+	return all
 }
 
-// KeepRows writes the stale rows of runs that do nothing, until the engine stops.
+// KeepRows writes the stale rows of runs that do nothing, until the engine stops. It sleeps while there are none.
 func (g *Registry) KeepRows() {
-	tick := time.NewTicker(sweepRows)
-	defer tick.Stop()
+	over := g.o.Lifecycle.Turns.Done()
 	for {
 		select {
-		case <-g.o.Lifecycle.Turns.Done():
+		case <-over:
 			return
-		case <-tick.C:
+		case <-g.stale.more:
+		}
+		select {
+		case <-over:
+			return
+		case <-time.After(sweepRows):
 			g.sweepRows()
 		}
 	}

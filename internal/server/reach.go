@@ -45,6 +45,10 @@ var reach = []rules{
 	{"undrain-node", inStore, true, sameAfter, "Look at the nodes (flawless node list)"},
 	{"get-history", inStore, true, reads, ""},
 	{"accept-history", inStore, true, "it is accepted once", "Look at the history (flawless history)"},
+	{"get-stats", inStore, true, reads, ""},
+	{"list-views", inStore, true, reads, ""},
+	{"set-view", inStore, true, sameAfter, "Look at the views (flawless view list)"},
+	{"remove-view", inStore, true, "it is removed once", "Look at the views (flawless view list)"},
 	{"check-store", ofServer, true, "a check that is running is not started twice", ""},
 
 	{"start-run", atOwner, true, "the first server chooses the id, and an id starts one run", lookRun},

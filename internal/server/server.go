@@ -84,6 +84,8 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.limits()
 	a.history()
 	a.nodes()
+	a.stats()
+	a.views()
 	a.hosts()
 	a.settings()
 	a.schedules()

@@ -327,7 +327,13 @@ func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *d
 		return at, fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()
-	defer s.release(d)
+	defer func() {
+		if d.slot != nil {
+			d.slot.End(err)
+			d.slot = nil
+		}
+		s.release(d)
+	}()
 	d.batch.Expect, d.epoch = append(d.batch.Expect, row.item), row.epoch
 	if err := build(d); err != nil {
 		return at, err
