@@ -32,3 +32,6 @@ type Health struct {
 	Thawed    int64 `json:"thawed"`
 	Fallbacks int64 `json:"fallbacks"`
 }
+
+// AcceptsWork reports whether a server accepts work.
+func (h Health) AcceptsWork() bool { return h.State == "ok" || h.State == "damaged" }

@@ -27,8 +27,8 @@ func (a *app) buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(struct {
+			if a.JSON {
+				return a.PrintJSON(struct {
 					File     string   `json:"file"`
 					Size     int64    `json:"size"`
 					Warnings []string `json:"warnings,omitempty"`
@@ -37,7 +37,7 @@ func (a *app) buildCommand() *cobra.Command {
 			for _, w := range warnings {
 				a.warn(w)
 			}
-			fmt.Fprintf(a.out, "built %s (%s)\n", file, render.Size(info.Size()))
+			fmt.Fprintf(a.Out, "built %s (%s)\n", file, render.Size(info.Size()))
 			return nil
 		}}
 	c.Flags().StringVarP(&out, "output", "o", "", "output file (default NAME.wasm in the project directory)")
@@ -45,4 +45,4 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 // warn prints a warning of a build.
-func (a *app) warn(text string) { fmt.Fprintln(a.errs, text) }
+func (a *app) warn(text string) { fmt.Fprintln(a.Errs, text) }

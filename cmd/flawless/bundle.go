@@ -20,7 +20,7 @@ import (
 func (a *app) exportCommand() *cobra.Command {
 	var file string
 	var o client.Export
-	c := &cobra.Command{Use: "export ID", Short: "Export a run to a file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "export ID", Short: "Export a run to a file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Writes a bundle: the log of the run, its module and, if there is one, its
 frozen image. The run replays bit for bit on any machine (flawless replay
 FILE), and another server can import it (flawless workflow import FILE).
@@ -30,9 +30,9 @@ those in bodies by path, headers and URL parameters by name. Lists and objects
 keep their shape.`,
 		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'\n" +
 			"  flawless workflow export order-42 --redact header:Authorization --redact query:key",
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if file == "-" {
-				return cl.Export(c.Context(), args[0], o, a.binary)
+				return cl.Export(c.Context(), args[0], o, a.Binary)
 			}
 			if file == "" {
 				file = filepath.Base(args[0]) + ".bundle"
@@ -41,10 +41,10 @@ keep their shape.`,
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"file": file, "size": n})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"file": file, "size": n})
 			}
-			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, render.Size(n))
+			fmt.Fprintf(a.Out, "wrote %s (%s)\n", file, render.Size(n))
 			return nil
 		})}
 	f := c.Flags()
@@ -106,15 +106,15 @@ not ended is imported as terminated.`,
 			if err != nil {
 				return fmt.Errorf("reading the bundle: %v: %w", err, flawless.Invalid)
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
 			r, err := cl.Import(c.Context(), b, id)
-			if err != nil || a.json {
-				return orPrint(a, err, r)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, r)
 			}
-			fmt.Fprintf(a.out, "imported run %s (%s)\n", r.ID, r.Status)
+			fmt.Fprintf(a.Out, "imported run %s (%s)\n", r.ID, r.Status)
 			return nil
 		}}
 	c.Flags().StringVar(&id, "id", "", "id of the imported run (default: its original id)")
@@ -159,7 +159,7 @@ call that differs from the log, with both sides.`,
 
 // replayRun replays a run on the server.
 func (a *app) replayRun(ctx context.Context, id string, bin []byte) (flawless.Replay, error) {
-	cl, err := a.connect()
+	cl, err := a.Connect()
 	if err != nil {
 		return flawless.Replay{}, err
 	}

@@ -44,11 +44,11 @@ built first.`,
 			if unknown == "stop" {
 				bin = append(bin, guest.StopSection()...)
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
-			b := render.NewBar(a.errs)
+			b := render.NewBar(a.Errs)
 			m, added, err := cl.AddModule(c.Context(), "", bin, b.Show)
 			b.End()
 			switch {
@@ -56,12 +56,12 @@ built first.`,
 				return fmt.Errorf("deploying %s: %w; to add a module that declares no name, use: flawless module add NAME %s", file, err, file)
 			case err != nil:
 				return fmt.Errorf("deploying %s: %w", file, err)
-			case a.json:
-				return a.printJSON(map[string]any{"module": m, "added": added})
+			case a.JSON:
+				return a.PrintJSON(map[string]any{"module": m, "added": added})
 			case !added:
-				fmt.Fprintf(a.out, "module %s:%s is unchanged: it already has these bytes\n", m.Name, m.Manifest.Version)
+				fmt.Fprintf(a.Out, "module %s:%s is unchanged: it already has these bytes\n", m.Name, m.Manifest.Version)
 			default:
-				fmt.Fprintf(a.out, "deployed %s:%s (%s, %.12s)\n", m.Name, m.Manifest.Version, render.Size(m.Size), m.Digest)
+				fmt.Fprintf(a.Out, "deployed %s:%s (%s, %.12s)\n", m.Name, m.Manifest.Version, render.Size(m.Size), m.Digest)
 			}
 			return nil
 		}}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -60,7 +61,7 @@ func TestEmptyFlagsAndArgumentsAreRejected(t *testing.T) {
 			}
 		}
 	}
-	walk((&app{}).root(), nil)
+	walk((&app{new(terminal.Terminal)}).root(), nil)
 	if flags < 300 || arguments < 30 {
 		t.Errorf("%d flags and %d arguments were tried", flags, arguments)
 	}

@@ -23,7 +23,7 @@ func (a *app) forkCommand() *cobra.Command {
 	var answers, statuses []string
 	var module string
 	var offline bool
-	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a new run from a turn of another run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a new run from a turn of another run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Starts a new run that shares the log of another one up to and including a
 turn, and lets it continue: with other code (--module), with a different
 answer to a call (--answer), or unchanged. Calls that the other run made by
@@ -44,24 +44,24 @@ first call that is not in the log is shown and ends the command.`,
 			if o.Module, err = local.ReadModule(module); err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
 			o.Who = endpoint.Who()
 			if offline {
 				r, err := cl.Offline(c.Context(), args[0], o)
-				if err != nil || a.json {
-					return orPrint(a, err, r)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, r)
 				}
-				render.Offline(a.out, r)
+				render.Offline(a.Out, r)
 				return nil
 			}
 			r, err := cl.Fork(c.Context(), args[0], o)
-			if err != nil || a.json {
-				return orPrint(a, err, r)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, r)
 			}
-			fmt.Fprintln(a.out, r.ID)
+			fmt.Fprintln(a.Out, r.ID)
 			return nil
 		}}
 	f := c.Flags()
@@ -115,32 +115,32 @@ func parseAnswers(files, statuses []string) (out []client.GivenAnswer, err error
 }
 
 func (a *app) diffCommand() *cobra.Command {
-	return &cobra.Command{Use: "diff A B", Short: "Show the first turn where two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
+	return &cobra.Command{Use: "diff A B", Short: "Show the first turn where two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.CompleteRun,
 		Long: `Compares two runs turn by turn: workflow, input, answers, calls, data and end.
 Times, randomness, log lines and the order of calls within a turn are not
 compared.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			d, err := cl.Diff(c.Context(), args[0], args[1])
-			if err != nil || a.json {
-				return orPrint(a, err, d)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, d)
 			}
-			render.Difference(a.out, d)
+			render.Difference(a.Out, d)
 			return nil
 		})}
 }
 
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
-	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
 compared with the memory after another turn.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
-			if err != nil || a.json {
-				return orPrint(a, err, i)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, i)
 			}
-			render.Inspection(a.out, i)
+			render.Inspection(a.Out, i)
 			return nil
 		})}
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
 // unclear matches phrases that help must not use in place of the standard terms.
@@ -19,7 +21,7 @@ var unclear = regexp.MustCompile(`(?i)whoever|whatever|nobody can know|in doubt|
 // use the standard terms.
 func TestHelpIsReadable(t *testing.T) {
 	t.Parallel()
-	a := &app{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, ctx: t.Context()}
+	a := &app{&terminal.Terminal{In: strings.NewReader(""), Out: io.Discard, Errs: io.Discard, Ctx: t.Context()}}
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		name := c.CommandPath()
@@ -46,7 +48,7 @@ func TestHelpIsReadable(t *testing.T) {
 	visit(a.root())
 
 	var help strings.Builder
-	a.out = &help
+	a.Out = &help
 	root := a.root()
 	root.SetOut(&help)
 	root.SetArgs([]string{"workflow", "start", "--help"})
@@ -104,7 +106,7 @@ func TestWrongNumberOfArgumentsShowsUsage(t *testing.T) {
 			}
 		}
 	}
-	visit((&app{}).root())
+	visit((&app{new(terminal.Terminal)}).root())
 	if refused < 60 {
 		t.Errorf("only %d command lines were refused", refused)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
 // TestHintsNameExistingCommands runs through the hints for things that were not found.
@@ -16,7 +17,7 @@ func TestHintsNameExistingCommands(t *testing.T) {
 		var text strings.Builder
 		exit.Explain(&text, fmt.Errorf("there is no %s x: %w", thing, flawless.NotFound))
 		_, command, ok := strings.Cut(strings.TrimSpace(text.String()), "to see what exists: flawless ")
-		if c, left, err := (&app{}).root().Find(strings.Fields(command)); !ok || err != nil || c.ValidateArgs(left) != nil || !c.Runnable() {
+		if c, left, err := (&app{new(terminal.Terminal)}).root().Find(strings.Fields(command)); !ok || err != nil || c.ValidateArgs(left) != nil || !c.Runnable() {
 			t.Errorf("the hint for a %s names no command: %s, %v", thing, &text, err)
 		}
 	}

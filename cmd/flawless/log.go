@@ -12,13 +12,13 @@ import (
 
 func (a *app) logCommand() *cobra.Command {
 	var follow, stack bool
-	c := &cobra.Command{Use: "log ID", Short: "Print the log of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+	c := &cobra.Command{Use: "log ID", Short: "Print the log of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			records := cl.WholeLog(c.Context(), args[0])
 			if follow {
 				records = cl.Follow(c.Context(), args[0], 0)
 			}
-			p := render.NewLog(a.out)
+			p := render.NewLog(a.Out)
 			if stack {
 				if follow {
 					return fmt.Errorf("--stack and --follow cannot be combined, because the stacks come from a replay: %w", flawless.Invalid)
@@ -32,16 +32,16 @@ func (a *app) logCommand() *cobra.Command {
 						p.SetStack(made.N, made.Stack)
 					}
 				}
-				if a.json {
-					return a.printJSON(p.Stacks())
+				if a.JSON {
+					return a.PrintJSON(p.Stacks())
 				}
 			}
 			for rec, err := range records {
 				if err != nil {
 					return err
 				}
-				if a.json {
-					if err := a.printLine(rec); err != nil {
+				if a.JSON {
+					if err := a.PrintLine(rec); err != nil {
 						return err
 					}
 					continue

@@ -22,7 +22,9 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/operate"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -41,7 +43,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	text, notes := render.NewWriter(out), render.NewWriter(errs)
 	defer text.Flush()
 	defer notes.Flush()
-	a := &app{in: in, out: text, errs: notes, binary: out, ctx: ctx}
+	a := &app{&terminal.Terminal{In: in, Out: text, Errs: notes, Binary: out, Ctx: ctx}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -56,13 +58,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 			err = &exit.UsageError{Command: ran.CommandPath(), Err: worded}
 		}
 	}
-	if a.client != nil {
-		_ = a.client.Close()
-	}
+	a.Close()
 	if err == nil {
 		return 0
 	}
-	return exit.Explain(a.errs, err)
+	return exit.Explain(a.Errs, err)
 }
 
 // checkText rejects arguments that are not UTF-8, because a server could not store them unchanged. Names of
@@ -83,16 +83,8 @@ func isFile(name string) bool {
 	return err == nil
 }
 
-// app holds what all commands share: streams, global flags and the client.
-type app struct {
-	in        io.Reader
-	out, errs io.Writer // for text, see render.Writer
-	binary    io.Writer // for bytes, to the same destination as out
-	endpoint.Endpoint
-	json   bool
-	client *client.Client
-	ctx    context.Context // of the running command
-}
+// app has the commands.
+type app struct{ *terminal.Terminal }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -116,12 +108,13 @@ it stopped.
 	f.Var(flagvalue.NewInt(&a.Port, 0, 0, 65535), "port", "TCP port of the server, for HTTP/1.1 and HTTP/2 (default: the port of --socket; with up, 0 picks a free port)")
 	f.BoolVar(&a.TCP, "tcp", false, "use HTTP over TCP instead of QUIC; with up, serve without HTTP/3")
 	f.StringVar(&a.TokenFile, "token-file", "", "file with the API token, for the server and for commands (default: the value of $FLAWLESS_TOKEN)")
-	f.BoolVar(&a.json, "json", false, "print JSON")
+	f.BoolVar(&a.JSON, "json", false, "print JSON")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.Resolve(c.Flags().Changed) }
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.nodeCommand(), a.statsCommand(), a.viewCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.AddCommand(operate.Commands(a.Terminal)...)
+	root.AddCommand(a.upCommand(), module, workflow, a.scheduleCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
@@ -136,33 +129,12 @@ it stopped.
 	return root
 }
 
-// connect returns the client of the server.
-func (a *app) connect() (*client.Client, error) {
-	if a.client != nil {
-		return a.client, nil
-	}
-	var err error
-	a.client, err = a.Endpoint.Connect(a.ctx, func(why error) { fmt.Fprintln(a.errs, "flawless:", why) })
-	return a.client, err
-}
-
-// onServer returns the action of a command that needs a server.
-func (a *app) onServer(do func(c *cobra.Command, cl *client.Client, args []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		cl, err := a.connect()
-		if err != nil {
-			return err
-		}
-		return do(c, cl, args)
-	}
-}
-
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			this := flawless.ThisBuild()
 			server, h := flawless.Build{}, flawless.Health{}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err == nil {
 				server, err = cl.Version(c.Context())
 			}
@@ -172,27 +144,18 @@ func (a *app) versionCommand() *cobra.Command {
 			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, endpoint.NoServer) {
 				return err
 			}
-			if a.json {
+			if a.JSON {
 				about := map[string]any{"command": this, "store": h.Store, "start": h.Start, "origin": h.Origin}
 				if server.Version != "" {
 					about["server"] = server
 				}
-				return a.printJSON(about)
+				return a.PrintJSON(about)
 			}
 			reached := ""
 			if server.Version != "" {
 				reached = fmt.Sprintf("%s at %s, over %s", server, a.Socket, cl.Protocol(c.Context()))
 			}
-			render.Version(a.out, this, reached, h)
+			render.Version(a.Out, this, reached, h)
 			return nil
 		}}
 }
-
-// printJSON prints an indented JSON document.
-func (a *app) printJSON(v any) error { return render.JSON(a.out, v, "  ") }
-
-// printLine prints a JSON document on one line.
-func (a *app) printLine(v any) error { return render.JSON(a.out, v, "") }
-
-// table prints rows in columns.
-func (a *app) table(head string, rows [][]string) { render.Table(a.out, head, rows) }

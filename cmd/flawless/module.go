@@ -17,25 +17,25 @@ func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
 	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Modules(c.Context())
-				if err != nil || a.json {
-					return orPrint(a, err, all)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, all)
 				}
 				var rows [][]string
 				for _, m := range all {
 					rows = append(rows, []string{m.Name, fmt.Sprint(m.Version), fmt.Sprint(len(m.Manifest.Workflows)), render.Size(m.Size), render.Time(m.Added), fmt.Sprintf("%.12s", m.Digest)})
 				}
-				a.table("NAME\tVERSION\tWORKFLOWS\tSIZE\tADDED\tDIGEST", rows)
+				a.Table("NAME\tVERSION\tWORKFLOWS\tSIZE\tADDED\tDIGEST", rows)
 				return nil
 			})},
-		&cobra.Command{Use: "show NAME", Short: "Show the versions and workflows of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		&cobra.Command{Use: "show NAME", Short: "Show the versions and workflows of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteModule,
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				all, err := cl.Module(c.Context(), args[0])
-				if err != nil || a.json {
-					return orPrint(a, err, all)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, all)
 				}
-				render.Module(a.out, all, a.settings(c.Context(), args[0]))
+				render.Module(a.Out, all, a.settings(c.Context(), args[0]))
 				return nil
 			})})
 	return c
@@ -57,33 +57,25 @@ versions. Settings that you do not give stay as they are.
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err == nil {
 				_, err = a.changeSettings(c, cl, args[0], &flags)
 			}
-			if err != nil || a.json {
-				return orPrint(a, err, map[string]any{"module": m, "added": added})
+			if err != nil || a.JSON {
+				return a.OrPrint(err, map[string]any{"module": m, "added": added})
 			}
 			if !added {
-				fmt.Fprintf(a.out, "module %s is unchanged: version %d already has these bytes\n", m.Name, m.Version)
+				fmt.Fprintf(a.Out, "module %s is unchanged: version %d already has these bytes\n", m.Name, m.Version)
 				return nil
 			}
-			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, render.Size(m.Size), m.Digest)
+			fmt.Fprintf(a.Out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, render.Size(m.Size), m.Digest)
 			for _, w := range m.Manifest.Workflows {
-				fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
+				fmt.Fprintf(a.Out, "  workflow %s  %s\n", w.Name, w.Doc)
 			}
 			return nil
 		}}
 	flags.add(c)
 	return c
-}
-
-// orPrint prints v as JSON unless there is an error.
-func orPrint(a *app, err error, v any) error {
-	if err != nil {
-		return err
-	}
-	return a.printJSON(v)
 }
 
 // addModule uploads a file and shows the progress.
@@ -92,11 +84,11 @@ func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module
 	if err != nil {
 		return flawless.Module{}, false, fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 	}
-	cl, err := a.connect()
+	cl, err := a.Connect()
 	if err != nil {
 		return flawless.Module{}, false, err
 	}
-	b := render.NewBar(a.errs)
+	b := render.NewBar(a.Errs)
 	defer b.End()
 	return cl.AddModule(ctx, name, bin, b.Show)
 }

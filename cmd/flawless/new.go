@@ -39,12 +39,12 @@ project always gets a copy; it needs the target wasm32-wasip1 and crates.io.`,
 				return err
 			}
 			if p.Missing != nil {
-				fmt.Fprintln(a.errs, p.Missing)
+				fmt.Fprintln(a.Errs, p.Missing)
 			}
-			if a.json {
-				return a.printJSON(map[string]string{"dir": args[0], "sdk": cmp.Or(p.Release, "copy")})
+			if a.JSON {
+				return a.PrintJSON(map[string]string{"dir": args[0], "sdk": cmp.Or(p.Release, "copy")})
 			}
-			fmt.Fprintf(a.out, "created %s; next steps:\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
+			fmt.Fprintf(a.Out, "created %s; next steps:\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
 			return nil
 		}}
 	c.Flags().StringVar(&lang, "lang", "go", "language: go or rust")

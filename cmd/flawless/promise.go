@@ -19,11 +19,11 @@ func (a *app) promiseCommand() *cobra.Command {
 }
 
 func (a *app) promiseListCommand() *cobra.Command {
-	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the open promises of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the open promises of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			all, err := cl.Promises(c.Context(), args[0])
-			if err != nil || a.json {
-				return orPrint(a, err, all)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, all)
 			}
 			var rows [][]string
 			for _, p := range all {
@@ -33,7 +33,7 @@ func (a *app) promiseListCommand() *cobra.Command {
 				}
 				rows = append(rows, []string{p.Name, render.Time(p.Made), expires, p.Token})
 			}
-			a.table("NAME\tMADE\tEXPIRES\tTOKEN", rows)
+			a.Table("NAME\tMADE\tEXPIRES\tTOKEN", rows)
 			return nil
 		})}
 }
@@ -43,7 +43,7 @@ func (a *app) promiseSettleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "settle TOKEN [JSON|@FILE|-]", Short: "Settle a promise with a value, or with an error", Args: cobra.RangeArgs(1, 2),
 		Long: `A promise can be settled once. A later attempt fails, and shows the value that
 it was settled with.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			var p flawless.Promise
 			var err error
 			switch {
@@ -62,10 +62,10 @@ it was settled with.`,
 				}
 				p, err = cl.Settle(c.Context(), args[0], b)
 			}
-			if err != nil || a.json {
-				return orPrint(a, err, p)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, p)
 			}
-			fmt.Fprintf(a.out, "settled promise %s of run %s\n", p.Name, p.Run)
+			fmt.Fprintf(a.Out, "settled promise %s of run %s\n", p.Name, p.Run)
 			return nil
 		})}
 	c.Flags().StringVar(&reject, "error", "", "reject the promise with this error")

@@ -13,7 +13,7 @@ import (
 func (a *app) replayRunCommand() *cobra.Command {
 	var module string
 	var source render.Sources
-	c := &cobra.Command{Use: "replay ID", Short: "Replay a run from its log, without sending anything", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "replay ID", Short: "Replay a run from its log, without sending anything", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays a run on the server from its log. Nothing is sent, and the run is not
 changed.
 
@@ -26,7 +26,7 @@ with both sides.`,
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -44,12 +44,12 @@ with both sides.`,
 
 // printReplay prints the result of a replay, and returns an error if it diverged.
 func (a *app) printReplay(r flawless.Replay, source render.Sources) error {
-	if a.json {
-		if err := a.printJSON(r); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(r); err != nil {
 			return err
 		}
 	} else {
-		render.Replay(a.out, r, source)
+		render.Replay(a.Out, r, source)
 	}
 	if r.Divergence == nil {
 		return nil

@@ -24,7 +24,7 @@ func (a *app) resolveCommand() *cobra.Command {
 	var retry, fail, yes bool
 	var response, tell string
 	var which doubts
-	c := &cobra.Command{Use: "resolve [ID]", Short: "Decide about calls whose outcome is unknown", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "resolve [ID]", Short: "Decide about calls whose outcome is unknown", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `A run is unresolved if a request was sent and no answer came. The engine does
 not know whether the call took effect, so it never sends the call again by
 itself. Find out what happened, then use one of:
@@ -68,7 +68,7 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 				d.Resolution, d.Body = flawless.Respond, b
 			}
 			d.Who = endpoint.Who()
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -76,10 +76,10 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 				return a.resolveAll(c.Context(), cl, &which, d, yes)
 			}
 			r, err := cl.Resolve(c.Context(), args[0], d)
-			if err != nil || a.json {
-				return orPrint(a, err, r)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, r)
 			}
-			fmt.Fprintf(a.out, "call %d of run %s: %s; the run is %s\n", d.Call, r.ID, d.Resolution, r.Status)
+			fmt.Fprintf(a.Out, "call %d of run %s: %s; the run is %s\n", d.Call, r.ID, d.Resolution, r.Status)
 			return nil
 		}}
 	f := c.Flags()
@@ -101,7 +101,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 	var b []byte
 	var err error
 	if name == "-" {
-		b, err = io.ReadAll(a.in)
+		b, err = io.ReadAll(a.In)
 	} else {
 		b, err = os.ReadFile(name)
 	}
@@ -184,12 +184,12 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *doubts, 
 			failed = append(failed, err)
 		}
 	}
-	if a.json {
-		if err := a.printJSON(all); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(all); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.out, "%s: %s\n", d.Resolution, render.Count(len(all)-len(failed), "call"))
+		fmt.Fprintf(a.Out, "%s: %s\n", d.Resolution, render.Count(len(all)-len(failed), "call"))
 	}
 	return errors.Join(failed...)
 }

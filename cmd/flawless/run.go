@@ -35,7 +35,7 @@ command does not end the run.`,
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -52,8 +52,8 @@ command does not end the run.`,
 			if err != nil {
 				return withoutInput(in, err)
 			}
-			fmt.Fprintf(a.errs, "run %s\n", r.ID)
-			p := render.NewLog(a.errs)
+			fmt.Fprintf(a.Errs, "run %s\n", r.ID)
+			p := render.NewLog(a.Errs)
 			for rec, err := range cl.Follow(c.Context(), r.ID, 0) {
 				if err != nil {
 					return errors.Join(err, fmt.Errorf("the run continues; follow it with: flawless workflow log %s --follow", r.ID))
@@ -68,12 +68,12 @@ command does not end the run.`,
 			if r, err = cl.Run(c.Context(), r.ID, false); err != nil {
 				return err
 			}
-			if a.json {
-				if err := a.printJSON(r); err != nil {
+			if a.JSON {
+				if err := a.PrintJSON(r); err != nil {
 					return err
 				}
 			} else if r.Status == flawless.Completed {
-				fmt.Fprintln(a.out, string(r.Output))
+				fmt.Fprintln(a.Out, string(r.Output))
 			}
 			return a.ended(r)
 		}}

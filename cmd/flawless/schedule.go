@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -23,11 +24,11 @@ func (a *app) scheduleCommand() *cobra.Command {
 		a.scheduleChangeCommand("resume NAME", "Resume a paused schedule", (*client.Client).ResumeSchedule),
 		a.scheduleTriggerCommand(), a.scheduleBackfillCommand(),
 		&cobra.Command{Use: "rm NAME", Short: "Remove a schedule; its runs are not affected", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-				if err := cl.RemoveSchedule(c.Context(), args[0]); err != nil || a.json {
-					return orPrint(a, err, map[string]string{"removed": args[0]})
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+				if err := cl.RemoveSchedule(c.Context(), args[0]); err != nil || a.JSON {
+					return a.OrPrint(err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "removed schedule %s\n", args[0])
+				fmt.Fprintf(a.Out, "removed schedule %s\n", args[0])
 				return nil
 			})})
 	return c
@@ -45,7 +46,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			if len(args) == 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return a.completeWorkflow(c, args[1:], prefix)
+			return a.CompleteWorkflow(c, args[1:], prefix)
 		},
 		Long: `Starts a run at each time of a cron expression: minute, hour, day of the
 month, month, day of the week. A sixth field in front gives seconds, and words
@@ -75,19 +76,19 @@ not give return to their defaults.`,
 			s.Version, s.Queue, s.DeadlineMS, s.GraceMS = t.version, t.queueOptions(), t.deadline.Milliseconds(), t.grace.Milliseconds()
 			s.JitterMS, s.CatchUpMS = jitter.Milliseconds(), catchUp.Milliseconds()
 			s.Labels = labels
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
 			out, err := cl.SetSchedule(c.Context(), s, replace)
-			if err != nil || a.json {
-				return orPrint(a, err, out)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, out)
 			}
 			if out.Paused {
-				fmt.Fprintf(a.out, "schedule %s is paused; flawless schedule resume %s makes it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
+				fmt.Fprintf(a.Out, "schedule %s is paused; flawless schedule resume %s makes it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
 				return nil
 			}
-			fmt.Fprintf(a.out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, render.OptionalTime(out.Next))
+			fmt.Fprintf(a.Out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, render.OptionalTime(out.Next))
 			return nil
 		}}
 	f := c.Flags()
@@ -110,10 +111,10 @@ not give return to their defaults.`,
 
 func (a *app) scheduleListCommand() *cobra.Command {
 	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			all, err := cl.Schedules(c.Context())
-			if err != nil || a.json {
-				return orPrint(a, err, all)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, all)
 			}
 			var rows [][]string
 			for _, s := range all {
@@ -123,34 +124,34 @@ func (a *app) scheduleListCommand() *cobra.Command {
 				}
 				rows = append(rows, []string{s.Name, s.Cron, s.Zone, s.Module + "/" + s.Workflow, render.OptionalTime(s.Next), fmt.Sprint(s.Started), fmt.Sprint(s.Missed), render.Shorten(detail, 80)})
 			}
-			a.table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tMISSED\tDETAIL", rows)
+			a.Table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tMISSED\tDETAIL", rows)
 			return nil
 		})}
 }
 
 func (a *app) scheduleShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show NAME", Short: "Show a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := cl.Schedule(c.Context(), args[0])
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
-			render.Schedule(a.out, s)
+			render.Schedule(a.Out, s)
 			return nil
 		})}
 }
 
 func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, context.Context, string) (flawless.Schedule, error)) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := do(cl, c.Context(), args[0])
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
 			if s.Paused {
-				fmt.Fprintf(a.out, "schedule %s is paused\n", s.Name)
+				fmt.Fprintf(a.Out, "schedule %s is paused\n", s.Name)
 			} else {
-				fmt.Fprintf(a.out, "schedule %s starts its next run at %s\n", s.Name, render.OptionalTime(s.Next))
+				fmt.Fprintf(a.Out, "schedule %s starts its next run at %s\n", s.Name, render.OptionalTime(s.Next))
 			}
 			return nil
 		})}
@@ -168,14 +169,14 @@ func (a *app) schedulePauseCommand() *cobra.Command {
 func (a *app) scheduleTriggerCommand() *cobra.Command {
 	var key string
 	c := &cobra.Command{Use: "trigger NAME", Short: "Start a run of a schedule now", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, started, err := cl.TriggerSchedule(c.Context(), args[0], key)
-			if err != nil || a.json {
-				return orPrint(a, err, map[string]any{"run": r, "started": started})
+			if err != nil || a.JSON {
+				return a.OrPrint(err, map[string]any{"run": r, "started": started})
 			}
-			fmt.Fprintln(a.out, r.ID)
+			fmt.Fprintln(a.Out, r.ID)
 			if !started {
-				fmt.Fprintf(a.errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
+				fmt.Fprintf(a.Errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
 			}
 			return nil
 		})}
@@ -189,17 +190,17 @@ func (a *app) scheduleBackfillCommand() *cobra.Command {
 		Long: `Starts a run for each time of the schedule in a range, unless it already has
 one. All of them start at once.`,
 		Example: "  flawless schedule backfill nightly --from 2026-03-01 --to 2026-03-08",
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			b, err := cl.BackfillSchedule(c.Context(), args[0], time.Time(from), time.Time(to))
-			if err != nil || a.json {
-				return orPrint(a, err, b)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, b)
 			}
 			for _, id := range b.Started {
-				fmt.Fprintln(a.out, id)
+				fmt.Fprintln(a.Out, id)
 			}
-			fmt.Fprintf(a.errs, "started %s, %d existed already\n", render.Count(len(b.Started), "run"), len(b.Known))
+			fmt.Fprintf(a.Errs, "started %s, %d existed already\n", render.Count(len(b.Started), "run"), len(b.Known))
 			for _, id := range b.Taken {
-				fmt.Fprintf(a.errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
+				fmt.Fprintf(a.Errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
 			}
 			return nil
 		})}
@@ -211,5 +212,5 @@ one. All of them start at once.`,
 }
 
 func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, c, args, (*client.Client).Schedules, func(s flawless.Schedule) string { return s.Name + "\t" + s.Cron + " " + s.Zone })
+	return terminal.Complete(a.Terminal, c, args, (*client.Client).Schedules, func(s flawless.Schedule) string { return s.Name + "\t" + s.Cron + " " + s.Zone })
 }

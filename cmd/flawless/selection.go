@@ -96,14 +96,14 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	var which selection
 	var note string
 	var yes bool
-	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
 		RunE: func(c *cobra.Command, args []string) error {
 			some, err := which.read()
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -118,18 +118,18 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 				return a.changeAll(c.Context(), cl, h, which.filter, note, yes)
 			}
 			r, err := h.do(c.Context(), cl, args[0], note)
-			if err != nil || a.json {
-				return orPrint(a, err, r)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, r)
 			}
 			if r.ID != args[0] {
-				fmt.Fprintln(a.out, r.ID)
+				fmt.Fprintln(a.Out, r.ID)
 				return nil
 			}
 			if h.verb == "terminate" && r.Status != flawless.Terminated {
-				fmt.Fprintf(a.out, "run %s is already %s; its calls that had not begun were withdrawn\n", r.ID, r.Status)
+				fmt.Fprintf(a.Out, "run %s is already %s; its calls that had not begun were withdrawn\n", r.ID, r.Status)
 				return nil
 			}
-			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
+			fmt.Fprintf(a.Out, "run %s is %s\n", r.ID, r.Status)
 			return nil
 		}}
 	which.flags(c)
@@ -175,12 +175,12 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 		}
 		all = append(all, o)
 	}
-	if a.json {
-		if err := a.printJSON(all); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(all); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.out, "%s: %s\n", h.verb, render.Count(len(all)-len(failed), "run"))
+		fmt.Fprintf(a.Out, "%s: %s\n", h.verb, render.Count(len(all)-len(failed), "run"))
 	}
 	return errors.Join(failed...)
 }
@@ -190,13 +190,13 @@ func (a *app) confirmed(question string, n int) bool {
 	if n == 0 {
 		return true
 	}
-	fmt.Fprint(a.errs, question)
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	fmt.Fprint(a.Errs, question)
+	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return true
 	}
-	fmt.Fprintln(a.errs)
+	fmt.Fprintln(a.Errs)
 	return false
 }
 

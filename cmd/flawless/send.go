@@ -12,7 +12,7 @@ import (
 func (a *app) sendCommand() *cobra.Command {
 	var key string
 	var wait bool
-	c := &cobra.Command{Use: "send ID TYPE [JSON|@FILE|-]", Short: "Send a message to a run", Args: cobra.RangeArgs(2, 3), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "send ID TYPE [JSON|@FILE|-]", Short: "Send a message to a run", Args: cobra.RangeArgs(2, 3), ValidArgsFunction: a.CompleteRun,
 		Long: `Sends a message to a run. The run gets it when it receives messages of that
 type; until then the message waits. With --key, the message is delivered once,
 no matter how often you repeat the command. With --wait, the command prints
@@ -27,24 +27,24 @@ the reply of the run.`,
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
 			m := flawless.Message{Type: args[1], Body: flawless.Bytes(b), Key: key, Who: endpoint.Who()}
 			if wait {
 				id, reply, err := cl.Ask(c.Context(), args[0], m)
-				if err != nil || a.json {
-					return orPrint(a, err, map[string]any{"id": id, "reply": reply})
+				if err != nil || a.JSON {
+					return a.OrPrint(err, map[string]any{"id": id, "reply": reply})
 				}
-				fmt.Fprintln(a.out, string(reply))
+				fmt.Fprintln(a.Out, string(reply))
 				return nil
 			}
 			id, err := cl.Send(c.Context(), args[0], m)
-			if err != nil || a.json {
-				return orPrint(a, err, map[string]string{"id": id})
+			if err != nil || a.JSON {
+				return a.OrPrint(err, map[string]string{"id": id})
 			}
-			fmt.Fprintln(a.out, id)
+			fmt.Fprintln(a.Out, id)
 			return nil
 		}}
 	c.Flags().StringVar(&key, "key", "", "key for the message; a message with the same key is delivered only once if you repeat it within an hour")

@@ -51,7 +51,7 @@ func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any
 
 func (a *app) moduleSetCommand() *cobra.Command {
 	var flags settingsFlags
-	c := &cobra.Command{Use: "set NAME", Short: "Show or change the settings of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+	c := &cobra.Command{Use: "set NAME", Short: "Show or change the settings of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteModule,
 		Long: `Changes the settings of a module, which apply to all its versions, and shows
 them. Without flags it only shows them.
 
@@ -61,12 +61,12 @@ ended. Runs with a higher priority go first (workflow start --priority).
 ` +
 			keepTurnsHelp,
 		Example: "  flawless module set shop --retention 90d --concurrency 20",
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := a.changeSettings(c, cl, args[0], &flags)
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
-			fmt.Fprintf(a.out, "module %s: %s\n", s.Module, render.Settings(s))
+			fmt.Fprintf(a.Out, "module %s: %s\n", s.Module, render.Settings(s))
 			return nil
 		})}
 	flags.add(c)
@@ -84,7 +84,7 @@ func (a *app) changeSettings(c *cobra.Command, cl *client.Client, module string,
 
 // settings formats the settings of a module. It returns "" if the server does not say.
 func (a *app) settings(ctx context.Context, module string) string {
-	cl, err := a.connect()
+	cl, err := a.Connect()
 	if err != nil {
 		return ""
 	}

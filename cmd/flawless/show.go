@@ -15,8 +15,8 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	var all bool
-	c := &cobra.Command{Use: "show ID", Short: "Show a run, its calls and its children", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+	c := &cobra.Command{Use: "show ID", Short: "Show a run, its calls and its children", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, err := cl.Run(c.Context(), args[0], false)
 			if err != nil {
 				return err
@@ -47,20 +47,20 @@ func (a *app) showCommand() *cobra.Command {
 					return err
 				}
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"run": r, "calls": fates, "children": family, "unread": unread})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"run": r, "calls": fates, "children": family, "unread": unread})
 			}
 			left := 0
 			if !all {
 				fates, left = render.Shortlist(fates)
 			}
-			render.Run(a.out, r, fates)
-			render.Unread(a.out, r, unread)
+			render.Run(a.Out, r, fates)
+			render.Unread(a.Out, r, unread)
 			if left > 0 {
-				fmt.Fprintf(a.out, "and %d more calls; show them with --all\n", left)
+				fmt.Fprintf(a.Out, "and %d more calls; show them with --all\n", left)
 			}
 			if len(family) > 0 {
-				render.Family(a.out, family)
+				render.Family(a.Out, family)
 			}
 			return nil
 		})}

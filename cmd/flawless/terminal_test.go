@@ -22,6 +22,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
 // hostile has what a terminal obeys, or does not show: a colour, a title, a C1 sequence, an override and a mark of
@@ -194,7 +195,7 @@ func TestCommandsEscapeHostileText(t *testing.T) {
 				}
 			}
 		}
-		walk((&app{}).root(), nil)
+		walk((&app{new(terminal.Terminal)}).root(), nil)
 		for _, command := range []string{"workflow list", "workflow show", "workflow log", "workflow data", "workflow promise list", "module list", "schedule list", "secret list", "limit list", "host list", "state list", "version"} {
 			if !shown[command] {
 				t.Errorf("%s prints nothing of %s, only these do: %s", command, name, fmt.Sprint(slices.Sorted(maps.Keys(shown))))

@@ -28,9 +28,9 @@ func (t *startFlags) addTo(a *app, c *cobra.Command, module int) {
 	f.Var(flagvalue.NewDuration(&t.deadline, 0, time.Millisecond, flawless.MaxDeadline), "deadline", "cancel a run this long after its start, such as 2h or 7d")
 	f.Var(flagvalue.NewDuration(&t.grace, 0, time.Millisecond, flawless.MaxDeadline), "grace", "terminate the run this long after the deadline (default 1m); needs --deadline")
 	_ = c.RegisterFlagCompletionFunc("version", func(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-		ctx, cancel := a.completionContext(c)
+		ctx, cancel := a.CompletionContext(c)
 		defer cancel()
-		if cl, err := a.connect(); err == nil && len(args) > module {
+		if cl, err := a.Connect(); err == nil && len(args) > module {
 			versions, _ := cl.Module(ctx, args[module])
 			for _, m := range versions {
 				out = append(out, strconv.Itoa(m.Version)+"\t"+m.Manifest.Version)

@@ -98,7 +98,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 		}
 		return a.printRehearsal(local.Masked(result), world)
 	}
-	b := render.NewBar(a.errs)
+	b := render.NewBar(a.Errs)
 	report, err := rehearsal.CrashEverywhere(ctx, r, func(done, all int) { b.Show("crashing", float64(done)/float64(max(all, 1))) })
 	b.End()
 	if err != nil {
@@ -108,22 +108,22 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 }
 
 func (a *app) printRehearsal(r rehearsal.Result, w *local.Outside) error {
-	if a.json {
-		if err := a.printJSON(r); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(r); err != nil {
 			return err
 		}
 	} else {
-		p := render.NewLog(a.errs)
+		p := render.NewLog(a.Errs)
 		for _, rec := range r.Log {
 			p.Record(rec)
 		}
-		fmt.Fprintf(a.errs, "%s; %v of virtual time\n", render.Count(len(r.Requests), "request"), r.Virtual)
+		fmt.Fprintf(a.Errs, "%s; %v of virtual time\n", render.Count(len(r.Requests), "request"), r.Virtual)
 		if len(r.Run.Output) > 0 {
-			fmt.Fprintln(a.out, string(r.Run.Output))
+			fmt.Fprintln(a.Out, string(r.Run.Output))
 		}
 	}
 	if lacksSecret(r.Log) {
-		fmt.Fprintln(a.errs, "note: a test has its own secrets; give them with --secret NAME=VALUE")
+		fmt.Fprintln(a.Errs, "note: a test has its own secrets; give them with --secret NAME=VALUE")
 	}
 	if err := w.Missing(); err != nil {
 		return err
@@ -144,15 +144,15 @@ func lacksSecret(log []flawless.Record) bool {
 }
 
 func (a *app) printCrashes(r rehearsal.Report, w *local.Outside) error {
-	if a.json {
-		if err := a.printJSON(r); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(r); err != nil {
 			return err
 		}
 	} else {
 		for _, f := range r.Faults {
-			fmt.Fprintln(a.out, f)
+			fmt.Fprintln(a.Out, f)
 		}
-		fmt.Fprintf(a.out, "%s: killed in %d of %d trials around its %d writes; %d decisions needed; %d differences\n",
+		fmt.Fprintf(a.Out, "%s: killed in %d of %d trials around its %d writes; %d decisions needed; %d differences\n",
 			r.Result.Run.Workflow, r.Crashes, r.Trials, r.Writes, r.Asked, len(r.Faults))
 	}
 	switch err := w.Missing(); {

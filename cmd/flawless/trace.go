@@ -17,7 +17,7 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	var o client.Trace
 	var module, pprof string
-	c := &cobra.Command{Use: "trace ID", Short: "Show which functions a run executed, and their cost", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "trace ID", Short: "Show which functions a run executed, and their cost", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays the run on the server and shows, turn by turn, which functions it
 executed: how often each was called from where, and what it cost in metered
 units, with and without the functions it called. The trace
@@ -30,7 +30,7 @@ the language runtime are omitted unless you give --all.`,
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -41,18 +41,18 @@ the language runtime are omitted unless you give --all.`,
 			switch {
 			case pprof != "":
 				err = a.writeProfile(pprof, t)
-			case a.json:
-				err = a.printJSON(t)
+			case a.JSON:
+				err = a.PrintJSON(t)
 			default:
 				for _, turn := range t.Turns {
-					render.Turn(a.out, turn)
+					render.Turn(a.Out, turn)
 				}
 			}
 			if err != nil || t.Divergence == nil {
 				return err
 			}
-			if !a.json && pprof == "" {
-				render.Divergence(a.out, t.Divergence, render.Sources{Asked: "."})
+			if !a.JSON && pprof == "" {
+				render.Divergence(a.Out, t.Divergence, render.Sources{Asked: "."})
 			}
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
@@ -74,6 +74,6 @@ func (a *app) writeProfile(file string, t flawless.Trace) error {
 	if err := errors.Join(render.Profile(t).Write(f), f.Close()); err != nil {
 		return fmt.Errorf("writing the profile: %w", err)
 	}
-	fmt.Fprintf(a.errs, "wrote %s; open it with: go tool pprof -http=: %s\n", file, file)
+	fmt.Fprintf(a.Errs, "wrote %s; open it with: go tool pprof -http=: %s\n", file, file)
 	return nil
 }

@@ -42,7 +42,7 @@ If the disk fails and the server cannot go on writing its store, it stops with
 exit code 12. Have your service manager restart it.`,
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0\n  PGPASSWORD=... flawless up --store postgres://flawless@db.example/flawless",
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
+			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.Out, a.Errs
 			o.NoUDP = a.TCP
 			if err := daemon.CheckNames(o.URL, o.AllowedHosts); err != nil {
 				return err

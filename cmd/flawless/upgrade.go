@@ -17,7 +17,7 @@ func (a *app) upgradeCommand() *cobra.Command {
 	var o client.Upgrade
 	var module string
 	var source render.Sources
-	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteModule,
 		Long: `Upgrade check: replays every open run of a module with its newest version. A
 run that makes every call in its log again moves to the new version. A run
 that makes a different call stays on its version, and the difference is shown.
@@ -36,11 +36,11 @@ moves; with --module you can check a file that is not added yet.`,
 			if o.Module != nil && !o.DryRun {
 				return fmt.Errorf("--module needs --dry-run; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
-			b := render.NewBar(a.errs)
+			b := render.NewBar(a.Errs)
 			o.Who = endpoint.Who()
 			o.Progress = func(stage string, done, all int) { b.Show(stage, float64(done)/float64(max(all, 1))) }
 			u, err := cl.Upgrade(c.Context(), args[0], o)
@@ -64,12 +64,12 @@ moves; with --module you can check a file that is not added yet.`,
 
 // printUpgrade prints the report of an upgrade check, and returns an error if a run cannot move.
 func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) error {
-	if a.json {
-		if err := a.printJSON(u); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(u); err != nil {
 			return err
 		}
 	} else {
-		render.Upgrade(a.out, u, source)
+		render.Upgrade(a.Out, u, source)
 	}
 	stay := u.Diverge + u.Undecided
 	switch {
@@ -83,17 +83,17 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) erro
 
 func (a *app) removeModuleCommand() *cobra.Command {
 	var version int
-	c := &cobra.Command{Use: "rm NAME", Short: "Remove a module that no open run uses", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+	c := &cobra.Command{Use: "rm NAME", Short: "Remove a module that no open run uses", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteModule,
 		Long: `Removes a module, or with --version a single version of it. This is refused
 while an open run uses it. Runs that have ended keep their logs, but cannot be
 replayed without their module: export the runs you want to keep.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			removed, err := cl.RemoveModule(c.Context(), args[0], version)
-			if err != nil || a.json {
-				return orPrint(a, err, removed)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, removed)
 			}
 			for _, m := range removed {
-				fmt.Fprintf(a.out, "removed module %s, version %d (%.12s)\n", m.Name, m.Version, m.Digest)
+				fmt.Fprintf(a.Out, "removed module %s, version %d (%.12s)\n", m.Name, m.Version, m.Digest)
 			}
 			return nil
 		})}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
 // TestInvalidFlagValuesAreUsageErrors gives every flag for a number, a duration, a size or a time of every command
@@ -99,7 +100,7 @@ func TestInvalidFlagValuesAreUsageErrors(t *testing.T) {
 			}
 		})
 	}
-	walk((&app{}).root(), nil)
+	walk((&app{new(terminal.Terminal)}).root(), nil)
 	if tried < 500 {
 		t.Errorf("only %d values were tried", tried)
 	}

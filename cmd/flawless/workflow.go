@@ -34,7 +34,7 @@ func (a *app) startCommand() *cobra.Command {
 	var wait bool
 	var labels flagvalue.Labels
 	var t startFlags
-	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
+	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.CompleteWorkflow,
 		Long: `Starts a run and prints its id. With --id, the same id starts only one run, no
 matter how often you repeat the command. Without --id, the client generates
 one, and sends the request again for up to a minute if the answer is lost.`,
@@ -49,7 +49,7 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 			}
 			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
 			start.Version, start.ConcurrencyKey, start.Concurrency, start.Priority = t.version, t.place.Key, t.place.Limit, t.place.Priority
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -65,21 +65,21 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 				return withoutInput(in, err)
 			}
 			switch {
-			case a.json:
-				err = a.printJSON(map[string]any{"run": r, "started": started})
+			case a.JSON:
+				err = a.PrintJSON(map[string]any{"run": r, "started": started})
 			case wait:
 				if !started {
-					fmt.Fprintf(a.errs, "run %s already exists; nothing was started\n", r.ID)
+					fmt.Fprintf(a.Errs, "run %s already exists; nothing was started\n", r.ID)
 				}
-				fmt.Fprintf(a.errs, "run %s: %s\n", r.ID, r.Status)
+				fmt.Fprintf(a.Errs, "run %s: %s\n", r.ID, r.Status)
 				if len(r.Output) > 0 {
-					fmt.Fprintln(a.out, string(r.Output))
+					fmt.Fprintln(a.Out, string(r.Output))
 				}
 			case started:
-				fmt.Fprintln(a.out, r.ID)
+				fmt.Fprintln(a.Out, r.ID)
 			default:
-				fmt.Fprintln(a.out, r.ID)
-				fmt.Fprintf(a.errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
+				fmt.Fprintln(a.Out, r.ID)
+				fmt.Fprintf(a.Errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
 			}
 			if wait && err == nil {
 				err = a.ended(r)
@@ -111,7 +111,7 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 	case s == "":
 		return nil, nil
 	case s == "-":
-		b, err = io.ReadAll(a.in)
+		b, err = io.ReadAll(a.In)
 	case strings.HasPrefix(s, "@"):
 		b, err = os.ReadFile(s[1:])
 	default:
@@ -131,7 +131,7 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 // receive.
 func (a *app) ended(r flawless.Run) error {
 	if r.Mail > 0 && r.Status.Ended() {
-		fmt.Fprintf(a.errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", render.Count(r.Mail, "message"), r.ID)
+		fmt.Fprintf(a.Errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", render.Count(r.Mail, "message"), r.ID)
 	}
 	return ended(r)
 }
@@ -165,7 +165,7 @@ func (a *app) listCommand() *cobra.Command {
 			if _, err := which.read(); err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -182,16 +182,16 @@ func (a *app) listCommand() *cobra.Command {
 			} else if runs, next, err = onePage(c.Context(), cl, *f); err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"runs": runs, "next": next})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"runs": runs, "next": next})
 			}
 			var rows [][]string
 			for _, r := range runs {
 				rows = append(rows, []string{r.ID, r.Module + "/" + r.Workflow, string(r.Status), render.Time(r.Created), render.Detail(r)})
 			}
-			a.table("ID\tWORKFLOW\tSTATUS\tCREATED\tDETAIL", rows)
+			a.Table("ID\tWORKFLOW\tSTATUS\tCREATED\tDETAIL", rows)
 			if next != "" {
-				fmt.Fprintf(a.errs, "there are more; continue with --cursor %s, or use --all\n", next)
+				fmt.Fprintf(a.Errs, "there are more; continue with --cursor %s, or use --all\n", next)
 			}
 			return nil
 		}}
@@ -218,17 +218,17 @@ func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []
 }
 
 func (a *app) dataCommand() *cobra.Command {
-	return &cobra.Command{Use: "data ID", Short: "Print the data that a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+	return &cobra.Command{Use: "data ID", Short: "Print the data that a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			d, err := cl.Data(c.Context(), args[0])
-			return orPrint(a, err, d)
+			return a.OrPrint(err, d)
 		})}
 }
 
 func (a *app) outputCommand() *cobra.Command {
 	var wait bool
-	c := &cobra.Command{Use: "output ID", Short: "Print the output of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+	c := &cobra.Command{Use: "output ID", Short: "Print the output of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, err := cl.Run(c.Context(), args[0], wait)
 			if err != nil {
 				return err
@@ -236,7 +236,7 @@ func (a *app) outputCommand() *cobra.Command {
 			if r.Status != flawless.Completed {
 				return a.ended(r)
 			}
-			fmt.Fprintln(a.out, string(r.Output))
+			fmt.Fprintln(a.Out, string(r.Output))
 			return nil
 		})}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")

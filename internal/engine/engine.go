@@ -34,6 +34,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/stats"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
 	"github.com/flawless-engine/flawless/internal/upgrade"
@@ -140,7 +141,11 @@ type Engine struct {
 	seizer    *upgrade.Seizer         // seizes runs of all engines
 	hub       *hub.Hub                // followers of runs
 	followed  *follow.Runs            // the runs as their followers see them
+	counts    *stats.Counter          // counts of runs, also by minute
 }
+
+// Stats returns the counts of the runs of the store.
+func (e *Engine) Stats() *stats.Counter { return e.counts }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
 // them have been read.
@@ -171,6 +176,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.build(ctx, o); err != nil {
 		return nil, err
 	}
+	e.counts = stats.New(stats.Options{Store: e.store, Lease: e.lease, Minutes: &e.runs.Minutes, Turns: e.life.Turns, Over: e.life.Over, Now: e.clockNow, Log: e.log})
 	e.lease.OnLost(e.shardLost)
 	shards := e.lease.Owned()
 	owned := shards
@@ -194,7 +200,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.history.Settled()
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.keepMinutes}
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.counts.Serve}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/metrics"
 	"github.com/flawless-engine/flawless/internal/peer"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/reply"
@@ -94,7 +95,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.describe()
 	a.beta(mux)
 	mux.HandleFunc("GET /{$}", welcome)
-	mux.Handle("GET /metrics", metricsHandler(e, log))
+	mux.Handle("GET /metrics", metrics.Handler(e, log))
 	mux.HandleFunc("GET /livez", live)
 	mux.HandleFunc("GET /readyz", ready(e))
 	a.inner = validURL(orNotFound(mux))
@@ -198,12 +199,9 @@ func (a *api) about() {
 	huma.Register(a.huma, op,
 		func(context.Context, *struct{}) (*health, error) {
 			h := &health{http.StatusOK, a.engine.Health()}
-			if !acceptsWork(h.Body) {
+			if !h.Body.AcceptsWork() {
 				h.Status = http.StatusServiceUnavailable
 			}
 			return h, nil
 		})
 }
-
-// acceptsWork reports whether a server accepts work.
-func acceptsWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -21,10 +21,10 @@ func (a *app) stateListCommand() *cobra.Command {
 	var from string
 	var limit int
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List shared states, who holds each and how many runs wait", Args: cobra.NoArgs,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			all, next, err := cl.States(c.Context(), from, limit)
-			if err != nil || a.json {
-				return orPrint(a, err, map[string]any{"states": all, "next": next})
+			if err != nil || a.JSON {
+				return a.OrPrint(err, map[string]any{"states": all, "next": next})
 			}
 			var rows [][]string
 			for _, s := range all {
@@ -34,9 +34,9 @@ func (a *app) stateListCommand() *cobra.Command {
 				}
 				rows = append(rows, []string{s.Name, holder, fmt.Sprint(len(s.Queue)), render.Shorten(string(s.Value), 60)})
 			}
-			a.table("NAME\tHELD BY\tWAITING\tVALUE", rows)
+			a.Table("NAME\tHELD BY\tWAITING\tVALUE", rows)
 			if next != "" {
-				fmt.Fprintf(a.errs, "there are more; continue with --from %s\n", next)
+				fmt.Fprintf(a.Errs, "there are more; continue with --from %s\n", next)
 			}
 			return nil
 		})}
@@ -47,17 +47,17 @@ func (a *app) stateListCommand() *cobra.Command {
 
 func (a *app) stateShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show NAME", Short: "Show a shared state, who holds it and who waits for it", Args: cobra.ExactArgs(1),
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := cl.State(c.Context(), args[0])
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
-			fmt.Fprintf(a.out, "state    %s\nvalue    %s\n", s.Name, string(s.Value))
+			fmt.Fprintf(a.Out, "state    %s\nvalue    %s\n", s.Name, string(s.Value))
 			if s.Holder != nil {
-				fmt.Fprintf(a.out, "held by  run %s, call %d\n", s.Holder.Run, s.Holder.Call)
+				fmt.Fprintf(a.Out, "held by  run %s, call %d\n", s.Holder.Run, s.Holder.Call)
 			}
 			for _, w := range s.Queue {
-				fmt.Fprintf(a.out, "waiting  run %s, call %d\n", w.Run, w.Call)
+				fmt.Fprintf(a.Out, "waiting  run %s, call %d\n", w.Run, w.Call)
 			}
 			return nil
 		})}

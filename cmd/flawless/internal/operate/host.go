@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -22,33 +23,33 @@ send a request again with the same Idempotency-Key, and how long it retries
 failed calls. Changes apply from the next attempt of every call.`}
 	c.AddCommand(a.hostSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List hosts that have settings", Args: cobra.NoArgs,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Hosts(c.Context())
-				if err != nil || a.json {
-					return orPrint(a, err, all)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, all)
 				}
 				var rows [][]string
 				for _, h := range all {
 					rows = append(rows, []string{h.Host, render.IdempotencyKeys(h), render.Retries(h.RetryForMS)})
 				}
-				a.table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
+				a.Table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
 				return nil
 			})},
 		&cobra.Command{Use: "show HOST", Short: "Show the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				h, err := cl.Host(c.Context(), args[0])
-				if err != nil || a.json {
-					return orPrint(a, err, h)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, h)
 				}
-				render.Host(a.out, h)
+				render.Host(a.Out, h)
 				return nil
 			})},
 		&cobra.Command{Use: "rm HOST", Short: "Remove the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-				if err := cl.RemoveHost(c.Context(), args[0]); err != nil || a.json {
-					return orPrint(a, err, map[string]string{"removed": args[0]})
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+				if err := cl.RemoveHost(c.Context(), args[0]); err != nil || a.JSON {
+					return a.OrPrint(err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "removed the settings of host %s\n", args[0])
+				fmt.Fprintf(a.Out, "removed the settings of host %s\n", args[0])
 				return nil
 			})})
 	return c
@@ -94,7 +95,7 @@ default uses the setting of the module or the server.`,
 			if !set && !window && !retries {
 				return fmt.Errorf("nothing to change; give --idempotency-key honoured --within TIME, or --retry-for TIME: %w", flawless.Invalid)
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -110,10 +111,10 @@ default uses the setting of the module or the server.`,
 				}
 			}
 			h, err := cl.ChangeHost(c.Context(), args[0], change)
-			if err != nil || a.json {
-				return orPrint(a, err, h)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, h)
 			}
-			render.Host(a.out, h)
+			render.Host(a.Out, h)
 			return nil
 		}}
 	f := c.Flags()
@@ -125,7 +126,7 @@ default uses the setting of the module or the server.`,
 }
 
 func (a *app) completeHost(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, c, args, (*client.Client).Hosts, func(h flawless.Host) string {
+	return terminal.Complete(a.Terminal, c, args, (*client.Client).Hosts, func(h flawless.Host) string {
 		return h.Host + "\t" + strings.TrimSpace(render.IdempotencyKeys(h)+", retries "+render.Retries(h.RetryForMS))
 	})
 }

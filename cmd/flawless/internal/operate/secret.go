@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -28,36 +29,36 @@ FLAWLESS_SECRET_KEY in the environment of the server (32 bytes in base64).
 Back up the key separately.`}
 	c.AddCommand(a.secretSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List secrets, without their values", Args: cobra.NoArgs,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Secrets(c.Context())
-				if err != nil || a.json {
-					return orPrint(a, err, all)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, all)
 				}
 				var rows [][]string
 				for _, s := range all {
 					rows = append(rows, []string{s.Name, strings.Join(s.Hosts, ","), render.Time(s.Changed), s.Key, s.Problem})
 				}
-				a.table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
+				a.Table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
 				return nil
 			})},
 		&cobra.Command{Use: "rm NAME", Short: "Remove a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-				if err := cl.RemoveSecret(c.Context(), args[0]); err != nil || a.json {
-					return orPrint(a, err, map[string]string{"removed": args[0]})
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+				if err := cl.RemoveSecret(c.Context(), args[0]); err != nil || a.JSON {
+					return a.OrPrint(err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "removed secret %s; calls that use it will be refused\n", args[0])
+				fmt.Fprintf(a.Out, "removed secret %s; calls that use it will be refused\n", args[0])
 				return nil
 			})},
 		&cobra.Command{Use: "rotate-key", Short: "Encrypt all secrets with a new key", Args: cobra.NoArgs,
 			Long: `Encrypts all secrets with a new key and deletes the old key. If the server
 gets its key from the environment, restart it with FLAWLESS_SECRET_KEY=NEW,OLD
 first, run this command, then remove OLD.`,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				key, n, err := cl.RotateSecretKey(c.Context())
-				if err != nil || a.json {
-					return orPrint(a, err, map[string]any{"key": key, "secrets": n})
+				if err != nil || a.JSON {
+					return a.OrPrint(err, map[string]any{"key": key, "secrets": n})
 				}
-				fmt.Fprintf(a.out, "encrypted %d secrets with key %s\n", n, key)
+				fmt.Fprintf(a.Out, "encrypted %d secrets with key %s\n", n, key)
 				return nil
 			})})
 	return c
@@ -84,15 +85,15 @@ a secret, it keeps its hosts.`,
 			if err != nil {
 				return err
 			}
-			cl, err := a.connect()
+			cl, err := a.Connect()
 			if err != nil {
 				return err
 			}
 			s, err := cl.SetSecret(c.Context(), args[0], hosts, value)
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
-			fmt.Fprintf(a.out, "secret %s may be sent to %s\n", s.Name, strings.Join(s.Hosts, ", "))
+			fmt.Fprintf(a.Out, "secret %s may be sent to %s\n", s.Name, strings.Join(s.Hosts, ", "))
 			return nil
 		}}
 	c.Flags().StringSliceVar(&hosts, "host", nil, "host that the secret may be sent to (repeatable, or separated by commas)")
@@ -104,16 +105,16 @@ a secret, it keeps its hosts.`,
 func (a *app) readSecret(file string) (string, error) {
 	var b []byte
 	var err error
-	in, isFile := a.in.(*os.File)
+	in, isFile := a.In.(*os.File)
 	switch {
 	case file != "":
 		b, err = os.ReadFile(file)
 	case isFile && term.IsTerminal(int(in.Fd())):
-		fmt.Fprint(a.errs, "value: ")
+		fmt.Fprint(a.Errs, "value: ")
 		b, err = term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(a.errs)
+		fmt.Fprintln(a.Errs)
 	default:
-		b, err = io.ReadAll(io.LimitReader(a.in, flawless.MaxSecretValue+3))
+		b, err = io.ReadAll(io.LimitReader(a.In, flawless.MaxSecretValue+3))
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the value: %v: %w", err, flawless.Invalid)
@@ -122,5 +123,5 @@ func (a *app) readSecret(file string) (string, error) {
 }
 
 func (a *app) completeSecret(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, c, args, (*client.Client).Secrets, func(s flawless.Secret) string { return s.Name + "\t" + strings.Join(s.Hosts, ",") })
+	return terminal.Complete(a.Terminal, c, args, (*client.Client).Secrets, func(s flawless.Secret) string { return s.Name + "\t" + strings.Join(s.Hosts, ",") })
 }

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -19,12 +19,12 @@ backup, loses writes that it had acknowledged, and with them calls that were
 made. Each server knows its own from its ring, a file in its working directory,
 and they become unresolved. If a ring is missing, or too short, no open run goes
 on that its server had, until that ring is there or somebody accepts it.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.History(c.Context())
-			if err != nil || a.json {
-				return orPrint(a, err, h)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, h)
 			}
-			render.History(a.out, h)
+			render.History(a.Out, h)
 			return nil
 		})}
 	c.AddCommand(a.historyAcceptCommand())
@@ -38,20 +38,20 @@ func (a *app) historyAcceptCommand() *cobra.Command {
 		Long: `Resumes the runs that were held because the database may have lost calls. A run
 that had made such a call makes it again. Any server takes the command, and each
 resumes its own runs. Without --yes, it only shows what is known.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			if !yes {
 				h, err := cl.History(c.Context())
 				if err != nil {
 					return err
 				}
-				render.History(a.out, h)
+				render.History(a.Out, h)
 				return fmt.Errorf("nothing was accepted: repeat the command with --yes: %w", flawless.Invalid)
 			}
 			h, err := cl.AcceptHistory(c.Context(), endpoint.Who(), note)
-			if err != nil || a.json {
-				return orPrint(a, err, h)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, h)
 			}
-			render.Accepted(a.out, h)
+			render.Accepted(a.Out, h)
 			return nil
 		})}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "accept the history")
@@ -71,10 +71,10 @@ runs until somebody accepts the history: see flawless history.`,
 			if err := daemon.Restored(c.Context(), p); err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]bool{"restored": true})
+			if a.JSON {
+				return a.PrintJSON(map[string]bool{"restored": true})
 			}
-			fmt.Fprintln(a.out, "noted: the next server that starts holds all open runs; see flawless history")
+			fmt.Fprintln(a.Out, "noted: the next server that starts holds all open runs; see flawless history")
 			return nil
 		}}
 	c.Flags().StringVar(&p.Address, "store", "", "address of the PostgreSQL database")

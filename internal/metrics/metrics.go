@@ -1,4 +1,7 @@
-package server
+// Package metrics shows the state of an engine to Prometheus.
+//
+// It reads the engine when it is asked, and keeps nothing. What cannot be read is left out.
+package metrics
 
 import (
 	"context"
@@ -32,9 +35,9 @@ type metric struct {
 	values     func(s *scrape) []sample
 }
 
-var metrics = []metric{
+var all = []metric{
 	gauge("up", "1 if the server accepts work, 0 if not.", func(s *scrape) float64 {
-		if acceptsWork(s.Health) {
+		if s.AcceptsWork() {
 			return 1
 		}
 		return 0
@@ -108,8 +111,8 @@ type collector struct {
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for i := range metrics {
-		out <- metrics[i].desc()
+	for i := range all {
+		out <- all[i].desc()
 	}
 }
 
@@ -121,8 +124,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if s.Metrics, err = c.engine.Metrics(c.ctx); err != nil && c.ctx.Err() == nil {
 		c.log.Error("collecting metrics failed", "error", err)
 	}
-	for i := range metrics {
-		m := &metrics[i]
+	for i := range all {
+		m := &all[i]
 		for _, v := range m.values(&s) {
 			if v.value < 0 { // unknown
 				continue
@@ -136,8 +139,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// metricsHandler answers requests of Prometheus.
-func metricsHandler(e *engine.Engine, log *slog.Logger) http.Handler {
+// Handler answers requests of Prometheus.
+func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(&collector{r.Context(), e, log})

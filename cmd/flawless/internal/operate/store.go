@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -46,12 +46,12 @@ not checked: use the checks that the database offers.`,
 			if err != nil {
 				return err
 			}
-			if a.json {
-				if err := a.printJSON(found); err != nil {
+			if a.JSON {
+				if err := a.PrintJSON(found); err != nil {
 					return err
 				}
 			} else {
-				render.StoreCheck(a.out, found, time.Since(began))
+				render.StoreCheck(a.Out, found, time.Since(began))
 			}
 			return checkError(found)
 		}}
@@ -75,11 +75,11 @@ secret.key of the source's working directory, or FLAWLESS_SECRET_KEY.`,
 		Example: `  flawless store copy --from ./data --to postgres://flawless@db.example/flawless
   flawless store copy --from postgres://flawless@db.example/flawless --to ./data`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			bar := render.NewBar(a.errs)
+			bar := render.NewBar(a.Errs)
 			defer bar.End()
 			r, err := daemon.CopyStore(c.Context(), from, to, cancel, func(r transfer.Report) {
 				switch {
-				case !bar.OnTerminal() || a.json:
+				case !bar.OnTerminal() || a.JSON:
 				case r.Compared == 0: // how much there is to copy is not known
 					bar.Show("copying", 0)
 				default:
@@ -90,13 +90,13 @@ secret.key of the source's working directory, or FLAWLESS_SECRET_KEY.`,
 			switch {
 			case err != nil:
 				return err
-			case a.json:
-				return a.printJSON(map[string]any{"copied": r, "cancelled": cancel})
+			case a.JSON:
+				return a.PrintJSON(map[string]any{"copied": r, "cancelled": cancel})
 			case cancel:
-				fmt.Fprintln(a.out, "cancelled: the source can be started again")
+				fmt.Fprintln(a.Out, "cancelled: the source can be started again")
 				return nil
 			}
-			fmt.Fprintf(a.out, "moved store %s: %d rows, %s, all compared. Start the server on the target\n", r.Store, r.Compared, render.Size(r.Bytes))
+			fmt.Fprintf(a.Out, "moved store %s: %d rows, %s, all compared. Start the server on the target\n", r.Store, r.Compared, render.Size(r.Bytes))
 			return nil
 		}}
 	f := c.Flags()
@@ -112,7 +112,7 @@ secret.key of the source's working directory, or FLAWLESS_SECRET_KEY.`,
 
 func (a *app) storeShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show", Short: "Show the identity of the store and the result of its last check", Args: cobra.NoArgs,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.Health(c.Context())
 			if err != nil {
 				return err
@@ -122,10 +122,10 @@ func (a *app) storeShowCommand() *cobra.Command {
 			if err != nil && !inDatabase {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"store": h.Store, "start": h.Start, "origin": h.Origin, "state": h.State, "message": h.Message, "check": check})
+			if a.JSON {
+				return a.PrintJSON(map[string]any{"store": h.Store, "start": h.Start, "origin": h.Origin, "state": h.State, "message": h.Message, "check": check})
 			}
-			render.Store(a.out, h, check, inDatabase)
+			render.Store(a.Out, h, check, inDatabase)
 			return nil
 		})}
 }
@@ -169,7 +169,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 
 // usedByServer returns nil if the server that answers has the store in a directory.
 func (a *app) usedByServer(ctx context.Context, dir string) error {
-	cl, err := a.connect()
+	cl, err := a.Connect()
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (a *app) checkDirectory(ctx context.Context, dir string) (flawless.StoreChe
 }
 
 func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
-	cl, err := a.connect()
+	cl, err := a.Connect()
 	if err != nil {
 		return flawless.StoreCheck{}, err
 	}
@@ -211,9 +211,9 @@ func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
 
 // checkProgress returns a bar for the progress of a check, which is drawn on a terminal only.
 func (a *app) checkProgress() (*render.Bar, func(read, total int64)) {
-	b := render.NewBar(a.errs)
+	b := render.NewBar(a.Errs)
 	return b, func(read, total int64) {
-		if b.OnTerminal() && !a.json {
+		if b.OnTerminal() && !a.JSON {
 			b.Show("checking", float64(read)/float64(max(total, 1)))
 		}
 	}

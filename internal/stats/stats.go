@@ -1,24 +1,47 @@
-package engine
+// Package stats counts the runs of a store: by status, module and reason, and by minute.
+//
+// Counts of runs are rows that the store changes in the batch that changes a run, so reading them walks no runs. Counts by
+// minute are kept in memory and written some seconds after they have changed: a crash loses what was counted since then.
+package stats
 
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 	counts "github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // keepEvery is how often a server writes its counts by minute.
 const keepEvery = 10 * time.Second
 
-// Stats returns counts of all runs of the store. It does not walk them.
-func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) {
+// Options say what is counted, and until when.
+type Options struct {
+	Store   *store.Store
+	Lease   *store.Lease
+	Minutes *counts.Clock   // what this server has counted
+	Turns   context.Context // ends when the server takes no more turns
+	Over    func() bool     // whether the server writes nothing any more
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Counter counts the runs of a store. Its methods may be called concurrently.
+type Counter struct{ o Options }
+
+// New returns a Counter. It keeps counts by minute while Serve runs.
+func New(o Options) *Counter { return &Counter{o} }
+
+// Read returns counts of all runs of the store. It does not walk them.
+func (c *Counter) Read(ctx context.Context) (flawless.Stats, error) {
 	s := flawless.Stats{Modules: []flawless.ModuleStats{}, Minutes: []flawless.MinuteStats{}}
-	rows, err := e.store.Counts(ctx)
+	rows, err := c.o.Store.Counts(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -35,12 +58,12 @@ func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) {
 		}
 	}
 	if unresolved > 0 {
-		if s.Unresolved, err = e.oldestUnresolved(ctx); err != nil {
+		if s.Unresolved, err = c.oldestUnresolved(ctx); err != nil {
 			return s, err
 		}
 		s.Unresolved.Runs = unresolved
 	}
-	s.Minutes, err = e.minutes(ctx)
+	s.Minutes, err = c.minutes(ctx)
 	return s, err
 }
 
@@ -85,8 +108,8 @@ func isOther(x flawless.ReasonStats) int {
 }
 
 // oldestUnresolved finds the run that has needed a person for longest.
-func (e *Engine) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
-	page, next, err := e.store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
+func (c *Counter) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
+	page, next, err := c.o.Store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
 	s := &flawless.UnresolvedStats{More: next != ""}
 	for _, r := range page {
 		for _, d := range r.Unresolved {
@@ -99,19 +122,19 @@ func (e *Engine) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStat
 }
 
 // minutes returns what all servers have counted by minute in the last day.
-func (e *Engine) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
-	rows, err := e.store.Minutes(ctx)
+func (c *Counter) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
+	rows, err := c.o.Store.Minutes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var sum counts.Clock
-	sum.Restore(e.runs.Minutes.Minutes(""))
+	sum.Restore(c.o.Minutes.Minutes(""))
 	for _, m := range rows {
-		if m.Server != e.minutesName() {
+		if m.Server != c.minutesName() {
 			sum.Restore(m)
 		}
 	}
-	first := counts.MinuteOf(e.clockNow()) - counts.Day
+	first := counts.MinuteOf(c.o.Now()) - counts.Day
 	all := []flawless.MinuteStats{}
 	for _, x := range sum.Minutes("").Counts {
 		if x.At <= first {
@@ -129,43 +152,43 @@ func (e *Engine) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
 }
 
 // minutesName names the row of this server.
-func (e *Engine) minutesName() string { return cmp.Or(e.lease.Owner(), "server") }
+func (c *Counter) minutesName() string { return cmp.Or(c.o.Lease.Owner(), "server") }
 
-// keepMinutes writes the counts by minute soon after they have changed, until the engine stops.
-func (e *Engine) keepMinutes() {
-	gone := e.restoreMinutes()
+// Serve writes the counts by minute soon after they have changed, until the engine stops.
+func (c *Counter) Serve() {
+	gone := c.restoreMinutes()
 	for over := false; !over; {
 		select {
-		case <-e.life.Turns.Done():
+		case <-c.o.Turns.Done():
 			return
-		case <-e.runs.Minutes.Changed:
+		case <-c.o.Minutes.Changed:
 		}
 		select {
-		case <-e.life.Turns.Done():
+		case <-c.o.Turns.Done():
 			over = true
 		case <-time.After(keepEvery):
 		}
-		if e.life.Over() {
+		if c.o.Over() {
 			return
 		}
-		m := e.runs.Minutes.Minutes(e.minutesName())
-		if err := e.store.PutMinutes(context.WithoutCancel(e.life.Turns), e.lease, m, gone); err == nil {
+		m := c.o.Minutes.Minutes(c.minutesName())
+		if err := c.o.Store.PutMinutes(context.WithoutCancel(c.o.Turns), c.o.Lease, m, gone); err == nil {
 			gone = nil
 		} // else the next write has these counts, too
 	}
 }
 
 // restoreMinutes takes in what this server counted before it was restarted, and returns the names of rows that are too old.
-func (e *Engine) restoreMinutes() (gone []string) {
-	rows, err := e.store.Minutes(e.life.Turns)
+func (c *Counter) restoreMinutes() (gone []string) {
+	rows, err := c.o.Store.Minutes(c.o.Turns)
 	if err != nil {
-		e.log.Warn("reading the counts by minute failed", "error", err)
+		c.o.Log.Warn("reading the counts by minute failed", "error", err)
 	}
 	for _, m := range rows {
 		switch {
-		case m.Server == e.minutesName():
-			e.runs.Minutes.Restore(m)
-		case m.Old(e.clockNow()):
+		case m.Server == c.minutesName():
+			c.o.Minutes.Restore(m)
+		case m.Old(c.o.Now()):
 			gone = append(gone, m.Server)
 		}
 	}

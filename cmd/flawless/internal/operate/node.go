@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
@@ -20,26 +21,26 @@ cluster. Any of them answers any request.`}
 			Long: `Lists the servers on the database. Guests and calls are as of the last renewal
 of the server's lease, which LEASE AGE tells. A server that ended without
 leaving is dead when others have taken over; its row stays for an hour.`,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Nodes(c.Context())
 				switch {
-				case err != nil || a.json:
-					return orPrint(a, err, all)
+				case err != nil || a.JSON:
+					return a.OrPrint(err, all)
 				case len(all) == 0:
-					fmt.Fprintln(a.out, "the server has its store in its working directory, so it is alone")
+					fmt.Fprintln(a.Out, "the server has its store in its working directory, so it is alone")
 				default:
-					a.table(render.Nodes(all))
+					a.Table(render.Nodes(all))
 				}
 				return nil
 			})},
 		a.nodeDrainCommand(),
 		&cobra.Command{Use: "undrain NAME", Short: "Have a server that was drained take work again", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeNode,
-			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				n, err := cl.DrainNode(c.Context(), args[0], false)
-				if err != nil || a.json {
-					return orPrint(a, err, n)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, n)
 				}
-				fmt.Fprintf(a.out, "node %s takes work again\n", n.Name)
+				fmt.Fprintf(a.Out, "node %s takes work again\n", n.Name)
 				return nil
 			})})
 	return c
@@ -53,18 +54,18 @@ flight are waited for as long as they last; no run becomes unresolved. The
 server stays up and passes requests on. It takes work again after node undrain,
 or when it is restarted. Stopping a server (SIGTERM) drains it, too.`,
 		Example: "  flawless node drain a --wait",
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			n, err := cl.DrainNode(c.Context(), args[0], true)
 			if err == nil && wait {
-				n, err = cl.Drained(c.Context(), n.ID, func(left int) { fmt.Fprintf(a.errs, "node %s: %d shards left\n", n.Name, left) })
+				n, err = cl.Drained(c.Context(), n.ID, func(left int) { fmt.Fprintf(a.Errs, "node %s: %d shards left\n", n.Name, left) })
 			}
 			switch {
-			case err != nil || a.json:
-				return orPrint(a, err, n)
+			case err != nil || a.JSON:
+				return a.OrPrint(err, n)
 			case wait:
-				fmt.Fprintf(a.out, "node %s is drained\n", n.Name)
+				fmt.Fprintf(a.Out, "node %s is drained\n", n.Name)
 			default:
-				fmt.Fprintf(a.out, "node %s gives its %d shards to the others\n", n.Name, n.Shards)
+				fmt.Fprintf(a.Out, "node %s gives its %d shards to the others\n", n.Name, n.Shards)
 			}
 			return nil
 		})}
@@ -73,5 +74,5 @@ or when it is restarted. Stopping a server (SIGTERM) drains it, too.`,
 }
 
 func (a *app) completeNode(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, c, args, (*client.Client).Nodes, func(n flawless.NodeStatus) string { return n.Name + "\t" + n.Address })
+	return terminal.Complete(a.Terminal, c, args, (*client.Client).Nodes, func(n flawless.NodeStatus) string { return n.Name + "\t" + n.Address })
 }

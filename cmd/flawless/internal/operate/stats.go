@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -18,10 +18,10 @@ status; how many started and ended in the last hour and day; and the reasons why
 runs failed or are unresolved, since when. Reasons leave out ids and numbers, so
 that runs which failed alike count together. Nothing is searched for it: the
 command is as fast with a million runs as with ten.`,
-		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			s, err := cl.Stats(c.Context())
-			if err != nil || a.json {
-				return orPrint(a, err, s)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
 			}
 			var modules, reasons [][]string
 			for _, m := range s.Modules {
@@ -36,15 +36,15 @@ command is as fast with a million runs as with ten.`,
 					reasons = append(reasons, []string{m.Module, string(x.Status), fmt.Sprint(x.Runs), render.Time(x.Since), render.Time(x.Last), render.Shorten(x.Reason, 100)})
 				}
 			}
-			a.table("MODULE\tPENDING\tWAITING\tPAUSED\tUNRESOLVED\tCOMPLETED\tFAILED\tCANCELLED\tTERMINATED", modules)
+			a.Table("MODULE\tPENDING\tWAITING\tPAUSED\tUNRESOLVED\tCOMPLETED\tFAILED\tCANCELLED\tTERMINATED", modules)
 			hour, day := sumSince(s.Minutes, time.Now().Add(-time.Hour)), sumSince(s.Minutes, time.Time{})
-			fmt.Fprintf(a.out, "\nlast hour  %d started, %d ended\nlast day   %d started, %d ended\n", hour.Started, hour.ended(), day.Started, day.ended())
+			fmt.Fprintf(a.Out, "\nlast hour  %d started, %d ended\nlast day   %d started, %d ended\n", hour.Started, hour.ended(), day.Started, day.ended())
 			if u := s.Unresolved; u != nil && u.Oldest != "" {
-				fmt.Fprintf(a.out, "oldest     run %s is unresolved since %s\n", u.Oldest, render.Time(u.Since))
+				fmt.Fprintf(a.Out, "oldest     run %s is unresolved since %s\n", u.Oldest, render.Time(u.Since))
 			}
 			if len(reasons) > 0 {
-				fmt.Fprintln(a.out)
-				a.table("MODULE\tSTATUS\tRUNS\tSINCE\tLAST\tREASON", reasons)
+				fmt.Fprintln(a.Out)
+				a.Table("MODULE\tSTATUS\tRUNS\tSINCE\tLAST\tREASON", reasons)
 			}
 			return nil
 		})}
