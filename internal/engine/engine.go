@@ -34,6 +34,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/stats"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
 	"github.com/flawless-engine/flawless/internal/upgrade"
@@ -140,6 +141,7 @@ type Engine struct {
 	seizer    *upgrade.Seizer         // seizes runs of all engines
 	hub       *hub.Hub                // followers of runs
 	followed  *follow.Runs            // the runs as their followers see them
+	counts    *stats.Counts           // of runs, for people
 }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
@@ -189,7 +191,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, err
 	}
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.keepMinutes}
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.counts.Keep}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}
@@ -273,7 +275,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.caps, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.followed, e.states, e.seizer, e.history = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory()
+	e.followed, e.states, e.seizer, e.history, e.counts = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory(), e.newCounts()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
 	for _, handle := range peerOps {
 		handle(e)

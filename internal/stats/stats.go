@@ -1,24 +1,42 @@
-package engine
+// Package stats counts the runs of a store for people: now, from rows that change with the runs, and by minute over the last
+// day, from what servers have counted.
+//
+// It walks no runs. Counts by minute are written soon after they have changed; a server that crashes loses those of a few
+// seconds, and nothing else.
+package stats
 
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	counts "github.com/flawless-engine/flawless/internal/store/tally"
+	"github.com/flawless-engine/flawless/internal/lifecycle"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // keepEvery is how often a server writes its counts by minute.
 const keepEvery = 10 * time.Second
 
-// Stats returns counts of all runs of the store. It does not walk them.
-func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) {
+// Counts is what a server knows and has read. Its fields are set before use.
+type Counts struct {
+	Store   *store.Store
+	Lease   *store.Lease
+	Minutes *tally.Clock // what happens on this server
+	Life    *lifecycle.Lifecycle
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Read returns counts of all runs of the store.
+func (c *Counts) Read(ctx context.Context) (flawless.Stats, error) {
 	s := flawless.Stats{Modules: []flawless.ModuleStats{}, Minutes: []flawless.MinuteStats{}}
-	rows, err := e.store.Counts(ctx)
+	rows, err := c.Store.Counts(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -35,17 +53,17 @@ func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) {
 		}
 	}
 	if unresolved > 0 {
-		if s.Unresolved, err = e.oldestUnresolved(ctx); err != nil {
+		if s.Unresolved, err = c.oldestUnresolved(ctx); err != nil {
 			return s, err
 		}
 		s.Unresolved.Runs = unresolved
 	}
-	s.Minutes, err = e.minutes(ctx)
+	s.Minutes, err = c.minutes(ctx)
 	return s, err
 }
 
 // reasonsOf returns the reasons of a module, the most frequent first.
-func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
+func reasonsOf(row *tally.Row) (all []flawless.ReasonStats) {
 	for name, x := range row.Reasons {
 		if x.Runs <= 0 {
 			continue
@@ -62,7 +80,7 @@ func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
 	rest := map[flawless.Status]flawless.ReasonStats{}
 	for _, x := range all[flawless.MaxReasons:] {
 		sum, has := rest[x.Status]
-		if sum.Status, sum.Reason, sum.Runs = x.Status, counts.Other, sum.Runs+x.Runs; !has || x.Since.Before(sum.Since) {
+		if sum.Status, sum.Reason, sum.Runs = x.Status, tally.Other, sum.Runs+x.Runs; !has || x.Since.Before(sum.Since) {
 			sum.Since = x.Since
 		}
 		if x.Last.After(sum.Last) {
@@ -78,15 +96,15 @@ func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
 }
 
 func isOther(x flawless.ReasonStats) int {
-	if x.Reason == counts.Other {
+	if x.Reason == tally.Other {
 		return 1
 	}
 	return 0
 }
 
 // oldestUnresolved finds the run that has needed a person for longest.
-func (e *Engine) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
-	page, next, err := e.store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
+func (c *Counts) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
+	page, next, err := c.Store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
 	s := &flawless.UnresolvedStats{More: next != ""}
 	for _, r := range page {
 		for _, d := range r.Unresolved {
@@ -99,19 +117,19 @@ func (e *Engine) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStat
 }
 
 // minutes returns what all servers have counted by minute in the last day.
-func (e *Engine) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
-	rows, err := e.store.Minutes(ctx)
+func (c *Counts) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
+	rows, err := c.Store.Minutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var sum counts.Clock
-	sum.Restore(e.runs.Minutes.Minutes(""))
+	var sum tally.Clock
+	sum.Restore(c.Minutes.Minutes(""))
 	for _, m := range rows {
-		if m.Server != e.minutesName() {
+		if m.Server != c.name() {
 			sum.Restore(m)
 		}
 	}
-	first := counts.MinuteOf(e.clockNow()) - counts.Day
+	first := tally.MinuteOf(c.Now()) - tally.Day
 	all := []flawless.MinuteStats{}
 	for _, x := range sum.Minutes("").Counts {
 		if x.At <= first {
@@ -128,44 +146,44 @@ func (e *Engine) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
 	return all, nil
 }
 
-// minutesName names the row of this server.
-func (e *Engine) minutesName() string { return cmp.Or(e.lease.Owner(), "server") }
+// name names the row of this server.
+func (c *Counts) name() string { return cmp.Or(c.Lease.Owner(), "server") }
 
-// keepMinutes writes the counts by minute soon after they have changed, until the engine stops.
-func (e *Engine) keepMinutes() {
-	gone := e.restoreMinutes()
+// Keep writes the counts by minute soon after they have changed, until the engine stops.
+func (c *Counts) Keep() {
+	gone := c.restore()
 	for over := false; !over; {
 		select {
-		case <-e.life.Turns.Done():
+		case <-c.Life.Turns.Done():
 			return
-		case <-e.runs.Minutes.Changed:
+		case <-c.Minutes.Changed:
 		}
 		select {
-		case <-e.life.Turns.Done():
+		case <-c.Life.Turns.Done():
 			over = true
 		case <-time.After(keepEvery):
 		}
-		if e.life.Over() {
+		if c.Life.Over() {
 			return
 		}
-		m := e.runs.Minutes.Minutes(e.minutesName())
-		if err := e.store.PutMinutes(context.WithoutCancel(e.life.Turns), e.lease, m, gone); err == nil {
+		m := c.Minutes.Minutes(c.name())
+		if err := c.Store.PutMinutes(context.WithoutCancel(c.Life.Turns), c.Lease, m, gone); err == nil {
 			gone = nil
 		} // else the next write has these counts, too
 	}
 }
 
-// restoreMinutes takes in what this server counted before it was restarted, and returns the names of rows that are too old.
-func (e *Engine) restoreMinutes() (gone []string) {
-	rows, err := e.store.Minutes(e.life.Turns)
+// restore takes in what this server counted before it was restarted, and returns the names of rows that are too old.
+func (c *Counts) restore() (gone []string) {
+	rows, err := c.Store.Minutes(c.Life.Turns)
 	if err != nil {
-		e.log.Warn("reading the counts by minute failed", "error", err)
+		c.Log.Warn("reading the counts by minute failed", "error", err)
 	}
 	for _, m := range rows {
 		switch {
-		case m.Server == e.minutesName():
-			e.runs.Minutes.Restore(m)
-		case m.Old(e.clockNow()):
+		case m.Server == c.name():
+			c.Minutes.Restore(m)
+		case m.Old(c.Now()):
 			gone = append(gone, m.Server)
 		}
 	}
