@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +12,8 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/outfile"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
-	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -37,7 +36,7 @@ keep their shape.`,
 			if file == "" {
 				file = filepath.Base(args[0]) + ".bundle"
 			}
-			n, err := writeAtomically(file, func(w io.Writer) error { return cl.Export(c.Context(), args[0], o, w) })
+			n, err := outfile.Write(file, func(w io.Writer) error { return cl.Export(c.Context(), args[0], o, w) })
 			if err != nil {
 				return err
 			}
@@ -52,47 +51,6 @@ keep their shape.`,
 	f.StringArrayVar(&o.Redact, "redact", nil, "value to redact: a path into bodies such as $.card.number, items[*].price or ..token; header:NAME; query:NAME (repeatable)")
 	f.BoolVar(&o.LogOnly, "log-only", false, "omit the module and the image; enough for flawless check")
 	return c
-}
-
-// writeAtomically writes what write produces to a file and returns its size. If write returns an error, the file is not
-// changed.
-func writeAtomically(file string, write func(io.Writer) error) (n int64, err error) {
-	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // readable by its owner only
-	if err != nil {
-		return 0, unwritable(file, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(part.Name()))
-		}
-	}()
-	if err := write(part); err != nil {
-		return 0, errors.Join(err, part.Close())
-	}
-	info, err := part.Stat()
-	if err := errors.Join(err, part.Close()); err != nil {
-		return 0, fmt.Errorf("writing %s: %w", file, err)
-	}
-	if err := os.Rename(part.Name(), file); err != nil {
-		return 0, unwritable(file, err)
-	}
-	return info.Size(), nil
-}
-
-// unwritable returns the error for a file that the user named and that cannot be created. It leaves out the names of
-// other files, which err may have.
-func unwritable(file string, err error) error {
-	var at *os.PathError
-	var link *os.LinkError
-	switch {
-	case errno.Full(err):
-		return fmt.Errorf("writing %s: %w", file, err)
-	case errors.As(err, &at):
-		err = at.Err
-	case errors.As(err, &link):
-		err = link.Err
-	}
-	return fmt.Errorf("writing %s: %v; give a file that you may write: %w", file, err, flawless.Invalid)
 }
 
 func (a *app) importCommand() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
@@ -42,7 +43,7 @@ func (a *app) moduleCommand() *cobra.Command {
 }
 
 func (a *app) moduleAddCommand() *cobra.Command {
-	var flags settingsFlags
+	var flags flagset.Settings
 	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
 		Long: `Adds a module under a name. If the name exists, this adds a new version: new
 runs use it, open runs stay on theirs.
@@ -74,7 +75,7 @@ versions. Settings that you do not give stay as they are.
 			}
 			return nil
 		}}
-	flags.add(c)
+	flags.AddTo(c)
 	return c
 }
 

@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -23,7 +21,7 @@ func (a *app) resolveCommand() *cobra.Command {
 	var d flawless.Decision
 	var retry, fail, yes bool
 	var response, tell string
-	var which doubts
+	var which flagset.Calls
 	c := &cobra.Command{Use: "resolve [ID]", Short: "Decide about calls whose outcome is unknown", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `A run is unresolved if a request was sent and no answer came. The engine does
 not know whether the call took effect, so it never sends the call again by
@@ -42,7 +40,7 @@ decision is logged in its run, with your name and the note. A call about which
 somebody else has decided in the meantime is left alone, and you see who did.`,
 		Example: "  flawless workflow resolve order-42 --call 3 --retry --note \"not on the statement\"\n  flawless workflow resolve --host pay.example.com --since 1h --retry --note \"INC-7: nothing was booked\"",
 		RunE: func(c *cobra.Command, args []string) error {
-			some, err := which.read()
+			some, err := which.Read()
 			switch {
 			case err != nil:
 				return err
@@ -91,7 +89,7 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 	f.BoolVar(&fail, "fail", false, "fail the run")
 	f.StringVar(&d.Note, "note", "", "reason, kept in the log")
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask for confirmation")
-	which.flags(c)
+	which.AddTo(c)
 	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
 	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
 	return c
@@ -111,43 +109,8 @@ func (a *app) readFile(name string) ([]byte, error) {
 	return b, nil
 }
 
-// doubts selects calls whose outcome is unknown.
-type doubts struct {
-	selection
-	host, reason string
-}
-
-func (d *doubts) flags(c *cobra.Command) {
-	d.flagsOf(c, "calls whose outcome became unknown")
-	c.Flags().StringVar(&d.host, "host", "", "calls to this host, such as pay.example.com or pay.example.com:8443")
-	c.Flags().StringVar(&d.reason, "reason", "", "calls whose reason or request has this text (case does not matter)")
-}
-
-// read is [selection.read].
-func (d *doubts) read() (bool, error) {
-	some, err := d.selection.read()
-	d.filter.Status = []flawless.Status{flawless.Unresolved}
-	return some || d.host != "" || d.reason != "", err
-}
-
-// selects reports whether a call is meant.
-func (d *doubts) selects(x flawless.Doubt) bool {
-	if !d.filter.Since.IsZero() && x.Since.Before(d.filter.Since) || !d.filter.Until.IsZero() && !x.Since.Before(d.filter.Until) {
-		return false
-	}
-	if d.reason != "" && !strings.Contains(strings.ToLower(x.Reason+"\n"+x.Request), strings.ToLower(d.reason)) {
-		return false
-	}
-	if d.host == "" {
-		return true
-	}
-	_, address, _ := strings.Cut(x.Request, " ")
-	u, err := url.Parse(address)
-	return err == nil && (strings.EqualFold(u.Hostname(), d.host) || strings.EqualFold(u.Host, d.host))
-}
-
 // resolveAll carries out the same decision about all selected calls, one after another.
-func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *doubts, d flawless.Decision, yes bool) error {
+func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *flagset.Calls, d flawless.Decision, yes bool) error {
 	type outcome struct {
 		Run   string `json:"run"`
 		Call  int    `json:"call"`
@@ -156,12 +119,12 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *doubts, 
 	}
 	var all []outcome
 	runs := map[string]bool{}
-	for r, err := range cl.All(ctx, which.ofRuns()) {
+	for r, err := range cl.All(ctx, which.Runs()) {
 		if err != nil {
 			return err
 		}
 		for _, x := range r.Unresolved {
-			if which.selects(x) && (d.Call == 0 || d.Call == x.Call) {
+			if which.Selects(x) && (d.Call == 0 || d.Call == x.Call) {
 				all = append(all, outcome{Run: r.ID, Call: x.Call})
 				runs[r.ID] = true
 			}
@@ -192,11 +155,4 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *doubts, 
 		fmt.Fprintf(a.Out, "%s: %s\n", d.Resolution, render.Count(len(all)-len(failed), "call"))
 	}
 	return errors.Join(failed...)
-}
-
-// ofRuns returns the filter of the runs that may have selected calls.
-func (d *doubts) ofRuns() flawless.Filter {
-	f := d.filter
-	f.Limit, f.Since = 1000, time.Time{} // a run is older than its calls
-	return f
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
@@ -63,7 +64,7 @@ not give return to their defaults.`,
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(flawless.Overlaps, flawless.Overlap(overlap)) {
-				return fmt.Errorf("--overlap is %q; use %s: %w", overlap, alternatives(flawless.Overlaps), flawless.Invalid)
+				return fmt.Errorf("--overlap is %q; use %s: %w", overlap, flagset.Alternatives(flawless.Overlaps), flawless.Invalid)
 			}
 			in, err := a.readInput(input)
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,74 +13,10 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
-
-// selection holds the flags that select runs.
-type selection struct {
-	filter        flawless.Filter
-	status        []string
-	since         time.Duration
-	after, before flagvalue.Time
-	labels        flagvalue.Labels
-}
-
-func (s *selection) flags(c *cobra.Command) {
-	c.Flags().StringSliceVar(&s.status, "status", nil, "runs with this status: pending, running, waiting, paused, unresolved, completed, failed, cancelled or terminated (repeatable, or separated by commas)")
-	s.flagsOf(c, "runs created")
-}
-
-// flagsOf adds all flags but --status. happened says what --since, --after and --before are about.
-func (s *selection) flagsOf(c *cobra.Command, happened string) {
-	f := c.Flags()
-	f.StringVar(&s.filter.Module, "module", "", "runs of this module")
-	f.StringVar(&s.filter.Workflow, "workflow", "", "runs of this workflow")
-	f.Var(flagvalue.NewDuration(&s.since, 0, time.Millisecond, 100*365*24*time.Hour), "since", happened+" within this time, such as 24h or 7d")
-	f.Var(&s.after, "after", happened+" at or after this time, such as 2026-03-01")
-	f.Var(&s.before, "before", happened+" before this time")
-	f.Var(&s.labels, "label", "runs with this label, as name=value (repeatable; all must match)")
-	f.StringVar(&s.filter.Parent, "parent", "", "runs started by this run")
-	f.BoolVar(&s.filter.Retrying, "retrying", false, "runs with a failed call that is being retried")
-	f.StringVar(&s.filter.Prefix, "prefix", "", "runs whose id begins with this")
-	f.StringVar(&s.filter.Text, "text", "", "runs with this text in their failure or problem, or in the reason or request of a call that is unresolved or retried")
-	c.MarkFlagsMutuallyExclusive("since", "after")
-}
-
-// read fills in the filter from the flags, and reports whether any is given. It returns [flawless.Invalid] for a value that
-// no run has.
-func (s *selection) read() (bool, error) {
-	f := &s.filter
-	for _, st := range s.status {
-		if !slices.Contains(flawless.Statuses, flawless.Status(st)) {
-			return false, fmt.Errorf("--status is %q; use %s: %w", st, alternatives(flawless.Statuses), flawless.Invalid)
-		}
-		f.Status = append(f.Status, flawless.Status(st))
-	}
-	if s.since > 0 {
-		f.Since = time.Now().Add(-s.since)
-	}
-	if !time.Time(s.after).IsZero() {
-		f.Since = time.Time(s.after)
-	}
-	f.Until, f.Labels = time.Time(s.before), s.labels
-	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying || f.Prefix != "" || f.Text != "", nil
-}
-
-// alternatives lists values for people: a, b or c.
-func alternatives[T ~string](all []T) string {
-	var b strings.Builder
-	for i, v := range all {
-		switch {
-		case i == len(all)-1 && i > 0:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(v))
-	}
-	return b.String()
-}
 
 // changing is a command that changes one run or all selected runs.
 type changing struct {
@@ -93,13 +28,13 @@ type changing struct {
 }
 
 func (a *app) changeCommand(h changing) *cobra.Command {
-	var which selection
+	var which flagset.Runs
 	var note string
 	var yes bool
 	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
 		RunE: func(c *cobra.Command, args []string) error {
-			some, err := which.read()
+			some, err := which.Read()
 			if err != nil {
 				return err
 			}
@@ -115,7 +50,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			case len(args) == 0 && c.Flags().Changed("id"):
 				return fmt.Errorf("--id needs a single run; give the id of the run to restart instead of flags that select runs: %w", flawless.Invalid)
 			case len(args) == 0:
-				return a.changeAll(c.Context(), cl, h, which.filter, note, yes)
+				return a.changeAll(c.Context(), cl, h, which.Filter, note, yes)
 			}
 			r, err := h.do(c.Context(), cl, args[0], note)
 			if err != nil || a.JSON {
@@ -132,7 +67,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			fmt.Fprintf(a.Out, "run %s is %s\n", r.ID, r.Status)
 			return nil
 		}}
-	which.flags(c)
+	which.AddTo(c)
 	if h.flags != nil {
 		h.flags(c)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/outfile"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -69,7 +70,7 @@ the language runtime are omitted unless you give --all.`,
 func (a *app) writeProfile(file string, t flawless.Trace) error {
 	f, err := os.Create(file)
 	if err != nil {
-		return unwritable(file, err)
+		return outfile.Refused(file, err)
 	}
 	if err := errors.Join(render.Profile(t).Write(f), f.Close()); err != nil {
 		return fmt.Errorf("writing the profile: %w", err)

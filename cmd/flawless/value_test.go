@@ -19,6 +19,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/outfile"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
@@ -192,7 +193,7 @@ func TestUnusableFilesAreUsageErrors(t *testing.T) {
 func TestUnwritableFileIsUsageError(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "none", "x")
-	_, err := writeAtomically(file, func(io.Writer) error { return nil })
+	_, err := outfile.Write(file, func(io.Writer) error { return nil })
 	if !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), ".part-") {
 		t.Errorf("an export: %v", err)
 	}

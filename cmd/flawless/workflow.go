@@ -15,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
@@ -157,12 +158,12 @@ func ended(r flawless.Run) error {
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var which selection
-	f := &which.filter
+	var which flagset.Runs
+	f := &which.Filter
 	var all bool
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := which.read(); err != nil {
+			if _, err := which.Read(); err != nil {
 				return err
 			}
 			cl, err := a.Connect()
@@ -196,7 +197,7 @@ func (a *app) listCommand() *cobra.Command {
 			return nil
 		}}
 	fl := c.Flags()
-	which.flags(c)
+	which.AddTo(c)
 	fl.Var(flagvalue.NewInt(&f.Limit, 50, 1, 1000), "limit", "maximum number to list, up to 1000")
 	fl.StringVar(&f.Cursor, "cursor", "", "continue where the previous page ended")
 	fl.BoolVar(&all, "all", false, "list all runs")

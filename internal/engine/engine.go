@@ -141,11 +141,8 @@ type Engine struct {
 	seizer    *upgrade.Seizer         // seizes runs of all engines
 	hub       *hub.Hub                // followers of runs
 	followed  *follow.Runs            // the runs as their followers see them
-	counts    *stats.Counter          // counts of runs, also by minute
+	counts    *stats.Counts           // of runs, for people
 }
-
-// Stats returns the counts of the runs of the store.
-func (e *Engine) Stats() *stats.Counter { return e.counts }
 
 // Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
 // them have been read.
@@ -176,7 +173,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.build(ctx, o); err != nil {
 		return nil, err
 	}
-	e.counts = stats.New(stats.Options{Store: e.store, Lease: e.lease, Minutes: &e.runs.Minutes, Turns: e.life.Turns, Over: e.life.Over, Now: e.clockNow, Log: e.log})
 	e.lease.OnLost(e.shardLost)
 	shards := e.lease.Owned()
 	owned := shards
@@ -200,7 +196,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.history.Settled()
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.counts.Serve}
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.counts.Keep}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}
@@ -284,7 +280,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.caps, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.followed, e.states, e.seizer, e.history = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory()
+	e.followed, e.states, e.seizer, e.history, e.counts = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory(), e.newCounts()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
 	for _, handle := range peerOps {
 		handle(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/stats"
 )
 
 // Metrics are numbers about a server, for monitoring. Counts are since it came up.
@@ -52,4 +53,11 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 	m.Unresolved, m.Quarantined = unresolved, len(quarantined)
 	m.Schedules = e.schedules.List(nil)
 	return m, nil
+}
+
+// Stats returns counts of all runs of the store, see [stats.Counts].
+func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) { return e.counts.Read(ctx) }
+
+func (e *Engine) newCounts() *stats.Counts {
+	return &stats.Counts{Store: e.store, Lease: e.lease, Minutes: &e.runs.Minutes, Life: e.life, Now: e.clockNow, Log: e.log}
 }

@@ -11,7 +11,7 @@ import (
 // counted compares the counts with a walk over all runs.
 func counted(t *testing.T, e *Engine) flawless.Stats {
 	t.Helper()
-	s, err := e.Stats().Read(t.Context())
+	s, err := e.Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,8 +101,38 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 	return w
 }
 
-// Changes returns the channel of the changes.
-func (w *Watcher) Changes() <-chan Change { return w.changes }
+// Send sends the changes as events with ids until ctx ends, and returns the error with which it or a stream ends. mark sends
+// an id without an event.
+func (w *Watcher) Send(ctx context.Context, send func(event, id string, v any) error, mark func(id string) error) error {
+	at := Position{}
+	for {
+		var c Change
+		select {
+		case c = <-w.changes:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		id := ""
+		if c.At != nil {
+			maps.Copy(at, c.At)
+			id = at.String()
+		}
+		var err error
+		switch {
+		case c.Err != nil:
+			return c.Err
+		case c.Reset.Why != "":
+			err = send("reset", id, c.Reset)
+		case c.Run != nil:
+			err = send("run", id, c.Run)
+		case id != "":
+			err = mark(id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
 
 // Close waits for all that belongs to the watcher. Its ctx has ended.
 func (w *Watcher) Close() { w.tasks.Wait() }

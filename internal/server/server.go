@@ -60,7 +60,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
-	asJSON := huma.Format{Marshal: reply.WriteJSON, Unmarshal: parse}
+	asJSON := huma.Format{Marshal: reply.WriteJSON, Unmarshal: reply.Parse}
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "needed if the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
@@ -98,7 +98,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	mux.Handle("GET /metrics", metrics.Handler(e, log))
 	mux.HandleFunc("GET /livez", live)
 	mux.HandleFunc("GET /readyz", ready(e))
-	a.inner = validURL(orNotFound(mux))
+	a.inner = validURL(reply.OrNotFound(mux))
 	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, a.inner)))
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -151,34 +150,7 @@ func (a *api) streams() {
 					return err
 				}
 			}
-			at := forward.Position{}
-			for {
-				var c forward.Change
-				select {
-				case c = <-w.Changes():
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-				id := ""
-				if c.At != nil {
-					maps.Copy(at, c.At)
-					id = at.String()
-				}
-				var err error
-				switch {
-				case c.Err != nil:
-					return c.Err
-				case c.Reset.Why != "":
-					err = s.send("reset", id, c.Reset)
-				case c.Run != nil:
-					err = s.send("run", id, c.Run)
-				case id != "":
-					err = s.mark(id)
-				}
-				if err != nil {
-					return err
-				}
-			}
+			return w.Send(ctx, s.send, s.mark)
 		}), nil
 	})
 }

@@ -1,7 +1,8 @@
-// Package stats counts the runs of a store: by status, module and reason, and by minute.
+// Package stats counts the runs of a store for people: now, from rows that change with the runs, and by minute over the last
+// day, from what servers have counted.
 //
-// Counts of runs are rows that the store changes in the batch that changes a run, so reading them walks no runs. Counts by
-// minute are kept in memory and written some seconds after they have changed: a crash loses what was counted since then.
+// It walks no runs. Counts by minute are written soon after they have changed; a server that crashes loses those of a few
+// seconds, and nothing else.
 package stats
 
 import (
@@ -14,34 +15,28 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/lifecycle"
 	"github.com/flawless-engine/flawless/internal/store"
-	counts "github.com/flawless-engine/flawless/internal/store/tally"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // keepEvery is how often a server writes its counts by minute.
 const keepEvery = 10 * time.Second
 
-// Options say what is counted, and until when.
-type Options struct {
+// Counts is what a server knows and has read. Its fields are set before use.
+type Counts struct {
 	Store   *store.Store
 	Lease   *store.Lease
-	Minutes *counts.Clock   // what this server has counted
-	Turns   context.Context // ends when the server takes no more turns
-	Over    func() bool     // whether the server writes nothing any more
+	Minutes *tally.Clock // what happens on this server
+	Life    *lifecycle.Lifecycle
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
-// Counter counts the runs of a store. Its methods may be called concurrently.
-type Counter struct{ o Options }
-
-// New returns a Counter. It keeps counts by minute while Serve runs.
-func New(o Options) *Counter { return &Counter{o} }
-
-// Read returns counts of all runs of the store. It does not walk them.
-func (c *Counter) Read(ctx context.Context) (flawless.Stats, error) {
+// Read returns counts of all runs of the store.
+func (c *Counts) Read(ctx context.Context) (flawless.Stats, error) {
 	s := flawless.Stats{Modules: []flawless.ModuleStats{}, Minutes: []flawless.MinuteStats{}}
-	rows, err := c.o.Store.Counts(ctx)
+	rows, err := c.Store.Counts(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -68,7 +63,7 @@ func (c *Counter) Read(ctx context.Context) (flawless.Stats, error) {
 }
 
 // reasonsOf returns the reasons of a module, the most frequent first.
-func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
+func reasonsOf(row *tally.Row) (all []flawless.ReasonStats) {
 	for name, x := range row.Reasons {
 		if x.Runs <= 0 {
 			continue
@@ -85,7 +80,7 @@ func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
 	rest := map[flawless.Status]flawless.ReasonStats{}
 	for _, x := range all[flawless.MaxReasons:] {
 		sum, has := rest[x.Status]
-		if sum.Status, sum.Reason, sum.Runs = x.Status, counts.Other, sum.Runs+x.Runs; !has || x.Since.Before(sum.Since) {
+		if sum.Status, sum.Reason, sum.Runs = x.Status, tally.Other, sum.Runs+x.Runs; !has || x.Since.Before(sum.Since) {
 			sum.Since = x.Since
 		}
 		if x.Last.After(sum.Last) {
@@ -101,15 +96,15 @@ func reasonsOf(row *counts.Row) (all []flawless.ReasonStats) {
 }
 
 func isOther(x flawless.ReasonStats) int {
-	if x.Reason == counts.Other {
+	if x.Reason == tally.Other {
 		return 1
 	}
 	return 0
 }
 
 // oldestUnresolved finds the run that has needed a person for longest.
-func (c *Counter) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
-	page, next, err := c.o.Store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
+func (c *Counts) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedStats, error) {
+	page, next, err := c.Store.Runs(ctx, flawless.Filter{Status: []flawless.Status{flawless.Unresolved}, Limit: 1000})
 	s := &flawless.UnresolvedStats{More: next != ""}
 	for _, r := range page {
 		for _, d := range r.Unresolved {
@@ -122,19 +117,19 @@ func (c *Counter) oldestUnresolved(ctx context.Context) (*flawless.UnresolvedSta
 }
 
 // minutes returns what all servers have counted by minute in the last day.
-func (c *Counter) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
-	rows, err := c.o.Store.Minutes(ctx)
+func (c *Counts) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
+	rows, err := c.Store.Minutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var sum counts.Clock
-	sum.Restore(c.o.Minutes.Minutes(""))
+	var sum tally.Clock
+	sum.Restore(c.Minutes.Minutes(""))
 	for _, m := range rows {
-		if m.Server != c.minutesName() {
+		if m.Server != c.name() {
 			sum.Restore(m)
 		}
 	}
-	first := counts.MinuteOf(c.o.Now()) - counts.Day
+	first := tally.MinuteOf(c.Now()) - tally.Day
 	all := []flawless.MinuteStats{}
 	for _, x := range sum.Minutes("").Counts {
 		if x.At <= first {
@@ -151,44 +146,44 @@ func (c *Counter) minutes(ctx context.Context) ([]flawless.MinuteStats, error) {
 	return all, nil
 }
 
-// minutesName names the row of this server.
-func (c *Counter) minutesName() string { return cmp.Or(c.o.Lease.Owner(), "server") }
+// name names the row of this server.
+func (c *Counts) name() string { return cmp.Or(c.Lease.Owner(), "server") }
 
-// Serve writes the counts by minute soon after they have changed, until the engine stops.
-func (c *Counter) Serve() {
-	gone := c.restoreMinutes()
+// Keep writes the counts by minute soon after they have changed, until the engine stops.
+func (c *Counts) Keep() {
+	gone := c.restore()
 	for over := false; !over; {
 		select {
-		case <-c.o.Turns.Done():
+		case <-c.Life.Turns.Done():
 			return
-		case <-c.o.Minutes.Changed:
+		case <-c.Minutes.Changed:
 		}
 		select {
-		case <-c.o.Turns.Done():
+		case <-c.Life.Turns.Done():
 			over = true
 		case <-time.After(keepEvery):
 		}
-		if c.o.Over() {
+		if c.Life.Over() {
 			return
 		}
-		m := c.o.Minutes.Minutes(c.minutesName())
-		if err := c.o.Store.PutMinutes(context.WithoutCancel(c.o.Turns), c.o.Lease, m, gone); err == nil {
+		m := c.Minutes.Minutes(c.name())
+		if err := c.Store.PutMinutes(context.WithoutCancel(c.Life.Turns), c.Lease, m, gone); err == nil {
 			gone = nil
 		} // else the next write has these counts, too
 	}
 }
 
-// restoreMinutes takes in what this server counted before it was restarted, and returns the names of rows that are too old.
-func (c *Counter) restoreMinutes() (gone []string) {
-	rows, err := c.o.Store.Minutes(c.o.Turns)
+// restore takes in what this server counted before it was restarted, and returns the names of rows that are too old.
+func (c *Counts) restore() (gone []string) {
+	rows, err := c.Store.Minutes(c.Life.Turns)
 	if err != nil {
-		c.o.Log.Warn("reading the counts by minute failed", "error", err)
+		c.Log.Warn("reading the counts by minute failed", "error", err)
 	}
 	for _, m := range rows {
 		switch {
-		case m.Server == c.minutesName():
-			c.o.Minutes.Restore(m)
-		case m.Old(c.o.Now()):
+		case m.Server == c.name():
+			c.Minutes.Restore(m)
+		case m.Old(c.Now()):
 			gone = append(gone, m.Server)
 		}
 	}

@@ -1,12 +1,8 @@
 package operate
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/spf13/cobra"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -23,54 +19,7 @@ command is as fast with a million runs as with ten.`,
 			if err != nil || a.JSON {
 				return a.OrPrint(err, s)
 			}
-			var modules, reasons [][]string
-			for _, m := range s.Modules {
-				row := []string{m.Module}
-				for _, status := range flawless.Statuses {
-					if status != flawless.Running { // it is counted as waiting
-						row = append(row, fmt.Sprint(m.Runs[status]))
-					}
-				}
-				modules = append(modules, row)
-				for _, x := range m.Reasons {
-					reasons = append(reasons, []string{m.Module, string(x.Status), fmt.Sprint(x.Runs), render.Time(x.Since), render.Time(x.Last), render.Shorten(x.Reason, 100)})
-				}
-			}
-			a.Table("MODULE\tPENDING\tWAITING\tPAUSED\tUNRESOLVED\tCOMPLETED\tFAILED\tCANCELLED\tTERMINATED", modules)
-			hour, day := sumSince(s.Minutes, time.Now().Add(-time.Hour)), sumSince(s.Minutes, time.Time{})
-			fmt.Fprintf(a.Out, "\nlast hour  %d started, %d ended\nlast day   %d started, %d ended\n", hour.Started, hour.ended(), day.Started, day.ended())
-			if u := s.Unresolved; u != nil && u.Oldest != "" {
-				fmt.Fprintf(a.Out, "oldest     run %s is unresolved since %s\n", u.Oldest, render.Time(u.Since))
-			}
-			if len(reasons) > 0 {
-				fmt.Fprintln(a.Out)
-				a.Table("MODULE\tSTATUS\tRUNS\tSINCE\tLAST\tREASON", reasons)
-			}
+			render.Stats(a.Out, s)
 			return nil
 		})}
-}
-
-// minuteSum adds up minutes.
-type minuteSum flawless.MinuteStats
-
-// sumSince adds up the minutes that end after a time.
-func sumSince(all []flawless.MinuteStats, t time.Time) minuteSum {
-	sum := minuteSum{Ended: map[flawless.Status]int64{}}
-	for _, m := range all {
-		if m.Minute.Add(time.Minute).Before(t) {
-			continue
-		}
-		sum.Started += m.Started
-		for status, n := range m.Ended {
-			sum.Ended[status] += n
-		}
-	}
-	return sum
-}
-
-func (m minuteSum) ended() (n int64) {
-	for _, x := range m.Ended {
-		n += x
-	}
-	return n
 }

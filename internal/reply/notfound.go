@@ -1,30 +1,30 @@
-package server
+package reply
 
 import (
 	"fmt"
-	"html"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/reply"
 )
-
-// guide is the URL of the documentation.
-const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/README.md"
 
 // methods lists the methods that operations may have.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// orNotFound answers requests that match no operation with a problem. The mux would answer in plain text, or redirect
+// Mux carries out requests, and says which pattern matches one.
+type Mux interface {
+	http.Handler
+	Handler(r *http.Request) (http.Handler, string)
+}
+
+// OrNotFound answers requests that match no operation with a problem. The mux would answer in plain text, or redirect
 // the client to a path with another meaning.
-func orNotFound(m mux) http.Handler {
+func OrNotFound(m Mux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, part := range strings.Split(r.URL.EscapedPath(), "/")[1:] {
 			if why := invalidSegment(part); why != "" && r.URL.Path != "/" {
-				reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, suggestion(r.URL.Path))))
+				Write(w, r, New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, suggestion(r.URL.Path))))
 				return
 			}
 		}
@@ -40,11 +40,11 @@ func orNotFound(m mux) http.Handler {
 		}
 		if allowed != nil {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			reply.Write(w, r, reply.New(http.StatusMethodNotAllowed, flawless.Invalid,
+			Write(w, r, New(http.StatusMethodNotAllowed, flawless.Invalid,
 				fmt.Sprintf("the method %.20q is not allowed for %.300q; use %s, see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
 			return
 		}
-		reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, suggestion(r.URL.Path))))
+		Write(w, r, New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, suggestion(r.URL.Path))))
 	})
 }
 
@@ -85,40 +85,4 @@ func suggestion(path string) string {
 		}
 	}
 	return to
-}
-
-// welcome answers GET / with a description of the server and links, as HTML or JSON.
-func welcome(w http.ResponseWriter, r *http.Request) {
-	type links struct {
-		API     string `json:"api"`
-		OpenAPI string `json:"openapi"`
-		Health  string `json:"health"`
-		Metrics string `json:"metrics"`
-		Docs    string `json:"docs"`
-	}
-	about := struct {
-		Name    string `json:"name"`
-		About   string `json:"about"`
-		Version string `json:"version"`
-		Links   links  `json:"links"`
-	}{"flawless", "Flawless server: durable execution of code that survives crashes and restarts.", flawless.Version,
-		links{"/api/v1", "/openapi.json", "/api/v1/health", "/metrics", guide}}
-	w.Header().Set("Vary", "Accept")
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		w.Header().Set("Content-Type", "application/json")
-		_ = reply.WriteJSON(w, about)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'")
-	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Flawless</title>\n<h1>Flawless %s</h1>\n<p>%s</p>\n<ul>\n", html.EscapeString(about.Version), html.EscapeString(about.About))
-	for _, l := range []struct{ to, text string }{
-		{about.Links.Docs, "Documentation"},
-		{about.Links.OpenAPI, "API description (OpenAPI)"},
-		{about.Links.Health, "Health"},
-		{about.Links.Metrics, "Metrics (Prometheus)"},
-	} {
-		_, _ = fmt.Fprintf(w, "<li><a href=%q>%s</a>\n", l.to, l.text)
-	}
-	_, _ = io.WriteString(w, "</ul>\n</html>\n")
 }
