@@ -10,6 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
 )
 
 // Fork describes a new run that continues from the past of another one.
@@ -84,22 +85,32 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := e.Log(ctx, id, 0, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("its log was cut or is damaged, so its past is unknown: %w", err)
-	}
 	m, giveBack, err := e.library.Borrow(ctx, run.Digest, o.Module)
 	if err != nil {
 		return nil, nil, err
 	}
+	// A past may be large, so only so many are in memory at a time.
+	if err := e.residency.Compute.Acquire(ctx, residency.Heavy, 0, nil); err != nil {
+		giveBack()
+		return nil, nil, err
+	}
+	release := func() {
+		e.residency.Compute.Release()
+		giveBack()
+	}
+	log, err := e.Log(ctx, id, 0, 0)
+	if err != nil {
+		release()
+		return nil, nil, fmt.Errorf("its log was cut or is damaged, so its past is unknown: %w", err)
+	}
 	past, err := fork.New(ctx, m, id, log, fork.Options{Turn: o.Turn, Answers: o.Answers, Who: o.Who, Kinds: e.kinds, Runs: e.Run, Terms: e.terms})
 	if err != nil {
-		giveBack()
+		release()
 		return nil, nil, err
 	}
 	done = func() {
 		past.Release()
-		giveBack()
+		release()
 	}
 	if o.Module != nil { // code has not read the input before turn 1
 		if err := library.AcceptsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,29 +11,38 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// Diff compares two logs, see [Engine.Diff].
+// Diff compares two logs, see [Engine.Diff]. It reads them turn by turn up to the first difference, and keeps answers that no
+// turn has been given yet.
 func Diff(a, b iter.Seq2[flawless.Record, error]) (flawless.Difference, error) {
-	x, err := newHistory(a)
-	if err != nil {
-		return flawless.Difference{}, err
-	}
-	y, err := newHistory(b)
-	if err != nil {
-		return flawless.Difference{}, err
-	}
+	x, y := newHistory(a), newHistory(b)
+	defer x.stop()
+	defer y.stop()
 	d := &differ{}
-	d.text("workflow", x.start.Module+"/"+x.start.Workflow, y.start.Module+"/"+y.start.Workflow)
-	d.json("input", x.start.Input, y.start.Input)
-	for i := 0; i < min(len(x.turns), len(y.turns)) && !d.found; i++ {
-		d.Turn = i + 1
-		d.turn(x, y, i)
-	}
-	if !d.found && len(x.turns) != len(y.turns) {
-		d.Turn = min(len(x.turns), len(y.turns)) + 1
-		d.text("length", x.length(), y.length())
-	}
-	if !d.found {
-		d.text("end", x.end, y.end)
+	for first := true; !d.found; first = false {
+		p, q := x.next(), y.next()
+		if x.err != nil || y.err != nil {
+			return flawless.Difference{}, cmp.Or(x.err, y.err)
+		}
+		if first {
+			d.text("workflow", x.start.Module+"/"+x.start.Workflow, y.start.Module+"/"+y.start.Workflow)
+			d.json("input", x.start.Input, y.start.Input)
+		}
+		switch {
+		case d.found:
+		case p != nil && q != nil:
+			d.Turn++
+			d.turn(x, y, p, q)
+			continue
+		case p != nil || q != nil:
+			d.Turn++
+			if err := cmp.Or(x.rest(), y.rest()); err != nil {
+				return flawless.Difference{}, err
+			}
+			d.text("length", x.length(), y.length())
+		default:
+			d.text("end", x.end, y.end)
+		}
+		break
 	}
 	if d.Same = !d.found; d.Same {
 		d.Turn = 0
@@ -40,38 +50,77 @@ func Diff(a, b iter.Seq2[flawless.Record, error]) (flawless.Difference, error) {
 	return d.Difference, nil
 }
 
-// history is a log by turn.
+// history is a log, read turn by turn.
 type history struct {
+	record  func() (flawless.Record, error, bool)
+	stop    func()
+	left    []flawless.Entry // of the record that is being read
 	start   flawless.Start
-	turns   []*flawless.Turn
-	answers map[int]flawless.Answer
-	end     string // set by the engine
+	turns   int                     // read so far
+	answers map[int]flawless.Answer // given to no turn before the one that was read last
+	end     string                  // set by the engine
+	err     error
 }
 
-func newHistory(log iter.Seq2[flawless.Record, error]) (*history, error) {
+func newHistory(log iter.Seq2[flawless.Record, error]) *history {
 	h := &history{answers: map[int]flawless.Answer{}}
-	for rec, err := range log {
-		if err != nil {
-			return nil, err
-		}
-		for _, x := range rec.Entries {
+	h.record, h.stop = iter.Pull2(log)
+	return h
+}
+
+// next returns the next turn, or nil after the last one or if err is set.
+func (h *history) next() *flawless.Turn {
+	for {
+		for len(h.left) > 0 {
+			x := h.left[0]
+			h.left = h.left[1:]
 			switch {
 			case x.Start != nil:
 				h.start = *x.Start
 			case x.Turn != nil:
-				h.turns = append(h.turns, x.Turn)
+				h.turns++
+				return x.Turn
 			case x.Arrival != nil:
 				h.answers[x.Arrival.Call] = x.Arrival.Answer
 			case x.End != nil:
 				h.end = fmt.Sprintf("%s: %s", x.End.Status, x.End.Failure.Message)
 			}
 		}
+		rec, err, more := h.record()
+		if !more || err != nil {
+			h.err = err
+			return nil
+		}
+		h.left = rec.Entries
 	}
-	return h, nil
+}
+
+// rest reads the other turns, which only count.
+func (h *history) rest() error {
+	for h.next() != nil {
+		clear(h.answers)
+	}
+	return h.err
+}
+
+// given returns an answer that a turn was given, as text.
+func (h *history) given(t *flawless.Turn, k int) string {
+	if k >= len(t.Answers) {
+		return ""
+	}
+	a := h.answers[t.Answers[k]]
+	return fmt.Sprintf("call %d: %s %s", t.Answers[k], a.Head, a.Body)
+}
+
+// forget drops the answers that a turn was given.
+func (h *history) forget(t *flawless.Turn) {
+	for _, call := range t.Answers {
+		delete(h.answers, call)
+	}
 }
 
 func (h *history) length() string {
-	s := fmt.Sprintf("%d turns", len(h.turns))
+	s := fmt.Sprintf("%d turns", h.turns)
 	if h.end != "" {
 		s += ", " + h.end
 	}
@@ -96,10 +145,9 @@ func (d *differ) json(what string, a, b []byte) {
 	}
 }
 
-func (d *differ) turn(x, y *history, i int) {
-	a, b := x.turns[i], y.turns[i]
+func (d *differ) turn(x, y *history, a, b *flawless.Turn) {
 	for k := range max(len(a.Answers), len(b.Answers)) {
-		p, q := answerAt(x, a, k), answerAt(y, b, k)
+		p, q := x.given(a, k), y.given(b, k)
 		if d.text("answer", p, q); d.found {
 			if d.Call = 0; k < len(a.Answers) {
 				d.Call = a.Answers[k]
@@ -109,6 +157,8 @@ func (d *differ) turn(x, y *history, i int) {
 			return
 		}
 	}
+	x.forget(a)
+	y.forget(b)
 	d.calls(a.Calls, b.Calls)
 	d.json("data", a.Data, b.Data)
 	d.text("end", endOf(a), endOf(b))
@@ -134,14 +184,6 @@ func (d *differ) calls(a, b []flawless.Call) {
 		d.Call, d.SiteB = rest[0].N, rest[0].Site()
 		d.text("call", "", callText(rest[0]))
 	}
-}
-
-func answerAt(h *history, t *flawless.Turn, k int) string {
-	if k >= len(t.Answers) {
-		return ""
-	}
-	a := h.answers[t.Answers[k]]
-	return fmt.Sprintf("call %d: %s %s", t.Answers[k], a.Head, a.Body)
 }
 
 func callText(c flawless.Call) string { return fmt.Sprintf("%s %s %s", c.Kind, c.Head, c.Body) }

@@ -239,3 +239,75 @@ func TestCheckIsPaced(t *testing.T) {
 		}
 	})
 }
+
+// TestDamageInLargeValueIsFoundQuickly flips a bit of a value of some megabytes. Reading it and checking the store must say so
+// within seconds: the database would look for the bit for minutes.
+func TestDamageInLargeValueIsFoundQuickly(t *testing.T) {
+	t.Parallel()
+	ctx, fs := t.Context(), vfs.NewMem()
+	s, l, err := tryStore(ctx, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := make([]byte, 4<<20)
+	rnd := rand.New(rand.NewPCG(2, 2))
+	for i := range large {
+		large[i] = byte(rnd.Uint32())
+	}
+	ids := []string{"a", "b", "c", "d"} // the first one shares a block with data that every start reads
+	for _, id := range ids {
+		h := store.Head{Run: flawless.Run{ID: id, Module: "m", Workflow: "w", Status: flawless.Waiting, Created: time.Unix(1, 0)}}
+		start := flawless.Entry{At: 1, Start: &flawless.Start{Input: large}}
+		err = errors.Join(err, s.Write(ctx, l, store.Write{ID: id, New: true, After: &h, Entries: []flawless.Entry{start}}))
+	}
+	err = errors.Join(err, s.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err = tryStore(ctx, fs); err == nil { // flushes everything to a table
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := readDirectory(t, fs, "work", directory{})
+	table := files.largestTable()
+	text := []byte(files[table])
+	text[len(text)/2] ^= 1
+	files[table] = string(text)
+	db, err := pebble.Open("work", pebble.Options{FS: files.write(t), Reserve: -1, Cache: 1 << 20})
+	if err == nil {
+		s, err = store.Open(ctx, db)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan error, 2)
+	go func() {
+		var all error
+		for _, id := range ids {
+			for _, err := range s.Log(ctx, id, 0) {
+				all = errors.Join(all, err)
+			}
+		}
+		found <- all
+		checked, err := s.Check(ctx, store.CheckFiles{})
+		if err == nil && len(checked.Damaged) == 1 {
+			err = flawless.Damaged
+		}
+		found <- err
+	}()
+	for _, what := range []string{"reading", "checking"} {
+		select {
+		case err := <-found:
+			if !errors.Is(err, flawless.Damaged) {
+				t.Errorf("%s: %v, want %s", what, err, flawless.Damaged)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s takes more than 10 s", what)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
