@@ -323,6 +323,52 @@ func TestNodeDiesWithPrimary(t *testing.T) {
 	}
 }
 
+// TestTwoNodesDieWithPrimary: one of them comes back with its ring, which answers for its own runs and not for those of the
+// other one.
+func TestTwoNodesDieWithPrimary(t *testing.T) {
+	t.Parallel()
+	f := newFailover(t, "a", "b", "c")
+	f.lag("a", "b", "c")
+	f.nodes["a"].kill()
+	f.nodes["b"].kill()
+	f.promote()
+	c := f.client("c")
+	for began := time.Now(); f.history("c", true).Held < 4*perNode; <-time.After(50 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("the history is %+v", f.history("c", true))
+		}
+	}
+	f.settled("c", "c")
+	f.held("a", "c")
+	f.held("b", "c")
+	f.up("b")
+	f.unresolved("b", "b")
+	for _, id := range f.of["b"].steady {
+		mustBe(t, c, id, flawless.Completed)
+	}
+	f.held("a", "b")
+	states := map[string]flawless.RingState{}
+	for _, r := range f.history("c", true).Rings {
+		states[r.Node] = r.State
+	}
+	if states["a"] != flawless.RingMissing || states["b"] != flawless.RingSeen {
+		t.Errorf("the rings are %v", states)
+	}
+	for _, id := range f.of["a"].behind {
+		if _, err := c.Terminate(t.Context(), id, flawless.Cancel{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.AcceptHistory(t.Context(), "somebody", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range f.of["a"].steady {
+		mustBe(t, c, id, flawless.Completed)
+	}
+	f.history("b", false)
+	f.once(map[string][]string{"a": everyKind, "b": everyKind, "c": everyKind})
+}
+
 // TestNodeComesAndGoesInLostWrites: a node joins, gets shards, makes calls and dies with the primary, all in writes that the
 // standby does not get. Nothing in the database shows that it existed; the others have seen it.
 func TestNodeComesAndGoesInLostWrites(t *testing.T) {

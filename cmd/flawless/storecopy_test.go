@@ -103,6 +103,9 @@ func TestCopyNeedsNoRing(t *testing.T) {
 			if h, err := c.History(t.Context()); err != nil || h.Open || len(h.Rings) > 0 {
 				t.Errorf("the history is %+v, %v", h, err)
 			}
+			if nodes, err := c.Nodes(t.Context()); err != nil || len(nodes) > 1 { // those of the source own nothing
+				t.Errorf("the nodes are %+v, %v", nodes, err)
+			}
 			goOn(t, c, "answered")
 			mustBe(t, c, "answered", flawless.Completed)
 			web.once(t, "/answered", "/slow")

@@ -78,14 +78,16 @@ func (k *Keeper) Await(ctx context.Context, shards []store.Shard) error {
 	if err := k.findOwn(ctx); err != nil {
 		return err
 	}
-	h, err := k.judge(ctx)
-	if err != nil {
+	if _, err := k.judge(ctx); err != nil {
 		return err
+	}
+	if err := k.askForOthers(ctx); err != nil {
+		return fmt.Errorf("finding out which writes of other servers are lost: %w", err)
 	}
 	if k.pending() {
 		k.o.Runs.LoseCalls(&live.Losses{Calls: k.own.lost(), Why: lostWrites})
 	}
-	if asked := k.questioned(h, shards); len(asked) > 0 {
+	if asked := k.questioned(*k.history.Load(), shards); len(asked) > 0 {
 		k.o.Runs.HoldBack(questionedPause(), in(asked))
 	}
 	return nil
@@ -99,9 +101,6 @@ func (k *Keeper) Settle(ctx context.Context, shards []store.Shard) error {
 	defer k.working.Unlock()
 	if err := k.loseOwn(ctx, false); err != nil {
 		return fmt.Errorf("settling that the database lost writes: %w", err)
-	}
-	if err := k.askForOthers(ctx); err != nil {
-		return fmt.Errorf("settling that the database lost writes of other servers: %w", err)
 	}
 	return k.follow(ctx, shards)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -184,7 +185,8 @@ type lostCalls struct {
 // nothing.
 const loseOp = rpc.Op[lostCalls, rpc.Nothing]("lose calls")
 
-// tellOwners has the owners of runs make lost calls unresolved. Those that cannot be reached are asked again later.
+// tellOwners has the owners of runs make lost calls unresolved. Those that cannot be reached soon are asked again later:
+// nodes that have stopped are taken over meanwhile.
 func (k *Keeper) tellOwners(ctx context.Context) {
 	if k.o.Peers == nil || k.o.Peers.Alone() {
 		return
@@ -193,15 +195,26 @@ func (k *Keeper) tellOwners(ctx context.Context) {
 	for id, calls := range k.own.calls {
 		byShard[store.ShardOf(id)] = append(byShard[store.ShardOf(id)], calls...)
 	}
+	ctx, cancel := context.WithTimeout(ctx, rpc.Patience)
+	defer cancel()
+	var each errgroup.Group
+	each.SetLimit(16)
+	var mu sync.Mutex // guards the calls
 	for sh, calls := range byShard {
-		if _, err := loseOp.Ask(ctx, k.o.Peers, sh, lostCalls{calls}); err != nil {
-			k.o.Log.Warn("telling another server which of its runs have lost calls failed, will retry", "shard", sh, "error", err)
-			continue
-		}
-		for _, c := range calls {
-			delete(k.own.calls, c.Run)
-		}
+		each.Go(func() error {
+			if _, err := loseOp.Ask(ctx, k.o.Peers, sh, lostCalls{calls}); err != nil {
+				k.o.Log.Warn("telling another server which of its runs have lost calls failed, will retry", "shard", sh, "error", err)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, c := range calls {
+				delete(k.own.calls, c.Run)
+			}
+			return nil
+		})
 	}
+	_ = each.Wait()
 }
 
 // loseForOther makes calls of another server unresolved.
