@@ -79,7 +79,7 @@ func (c *cluster) balanced(ctx context.Context) error {
 // takeover starts n runs that are due soon, kills a node right before the first one is, and returns the time from then to
 // the next turn of the last one.
 func (c *cluster) takeover(ctx context.Context, victim, other *server, n int) (time.Duration, error) {
-	const nap = 5 * time.Second
+	const nap = 8 * time.Second // long enough to start them, even if the machine is busy
 	began := time.Now()
 	ids, err := c.probe(ctx, other, n, nap)
 	if err != nil {
