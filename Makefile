@@ -6,7 +6,8 @@
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
-# make chaos  attacks three nodes on one PostgreSQL for ten minutes and checks that every promise held. CHAOS=1h is longer
+# make chaos  attacks three nodes on one PostgreSQL for four minutes, again behind PgBouncer, and again with each node in a
+#             network namespace (as root), and checks that every promise held. CHAOS=1h is longer
 # make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
@@ -111,9 +112,11 @@ crates:
 api: build
 	$(SETUP) .ci/api/run
 
-CHAOS = 10m
+CHAOS = 4m
 chaos:
-	$(SETUP) $(GO) run ./chaos -for $(CHAOS) -keep bin/chaos
+	$(SETUP) run="$(GO) run ./chaos -for $(CHAOS) -keep bin/chaos" && $$run && \
+	case " $$FLAWLESS_TEST_WITHOUT " in *" pgbouncer "*) echo "chaos: PgBouncer is left out" ;; *) $$run -pooler ;; esac && \
+	case " $$FLAWLESS_TEST_WITHOUT " in *" namespaces "*) echo "chaos: no packets are dropped, which needs Linux, root, ip and iptables" ;; *) $$run -namespaces ;; esac
 
 packages: build
 	cd testdata/packages && FLAWLESS_BIN=$(CURDIR)/bin/flawless $(TEST) .

@@ -17,6 +17,11 @@ type Health struct {
 	Quarantined int    `json:"aside"`             // quarantined runs; their Problem says why
 	Code        int64  `json:"code_bytes"`        // size of the compiled code of modules on disk
 
+	// History says that runs are held because the database may have lost calls, and what to do; "" if it has not. It is the
+	// same for all servers on a database.
+	History string `json:"history,omitempty"`
+	Held    int    `json:"held,omitempty"` // number of these runs
+
 	// Check is the state of the store check; nil if the store has no files of its own.
 	Check *HealthCheck `json:"check,omitempty"`
 

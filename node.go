@@ -19,11 +19,19 @@ type Node struct {
 	// its key at its start and keeps it in memory, so the database has no secret: whoever can write it is trusted.
 	Fingerprint string `json:"fingerprint,omitempty" cbor:"8,keyasint,omitempty"`
 
+	// Ring is the id of the file in which the node remembers its calls, for a database that loses writes; "" is none. Branch
+	// names the history of the database that has all writes of the node up to its last renewal; "" is not known.
+	Ring   string `json:"ring,omitempty" cbor:"13,keyasint,omitempty"`
+	Branch string `json:"branch,omitempty" cbor:"14,keyasint,omitempty"`
+
 	// What it does, as of its last renewal.
 	Guests int     `json:"guests" cbor:"10,keyasint,omitempty"` // in memory
 	Calls  float64 `json:"calls" cbor:"11,keyasint,omitempty"`  // attempts of calls that it begins, per second
 	// Keys has the ids of the keys with which it can decrypt secrets.
 	Keys []string `json:"keys,omitempty" cbor:"12,keyasint,omitempty"`
+	// API has the addresses at which it serves clients, address:port. The runs of other nodes may not call them, unless their
+	// operator allows it.
+	API []string `json:"-" cbor:"13,keyasint,omitempty"`
 }
 
 // NodeStatus is a node as another one, or itself, sees it.
@@ -33,4 +41,6 @@ type NodeStatus struct {
 	// LeaseAge is how long ago the node that answers saw it renew its lease, in milliseconds.
 	LeaseAge int64 `json:"lease_age_ms"`
 	Self     bool  `json:"self,omitempty"` // it is the node that answers
+	// Questioned is set if the database may have lost calls of the node, which nobody knows: see [History].
+	Questioned bool `json:"questioned,omitempty"`
 }

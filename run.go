@@ -43,8 +43,8 @@ func (s Status) Ended() bool {
 
 // Run is the state of one execution of a workflow.
 //
-// It is derived from the log. In a list, Turns, Calls and Cost may lag behind the log; they are exact for a single
-// run.
+// It is derived from the log. In a list, Turns, Calls, Cost and the call that Waiting names may be up to three seconds
+// old; they are exact for a single run.
 type Run struct {
 	ID       string     `json:"id" cbor:"1,keyasint"`
 	Module   string     `json:"module" cbor:"2,keyasint"`
@@ -85,6 +85,9 @@ type Run struct {
 	// RetryingCalls is their total number.
 	Retrying      []Retrying `json:"retrying,omitempty" cbor:"43,keyasint,omitempty"`
 	RetryingCalls int        `json:"retrying_calls,omitempty" cbor:"44,keyasint,omitempty"`
+
+	// Waiting is what an open run waits for; nil while it computes, and after its end.
+	Waiting *Wait `json:"waiting,omitempty" cbor:"45,keyasint,omitempty"`
 
 	// Cut is set in a list if texts of the run were shortened or omitted; get the run itself to see them.
 	Cut bool `json:"cut,omitempty" cbor:"-"`
@@ -129,6 +132,11 @@ func (r Run) Listed() Run {
 		p := *r.Pause
 		p.Note = cut(p.Note)
 		r.Pause = &p
+	}
+	if r.Waiting != nil {
+		w := *r.Waiting
+		w.Name = cut(w.Name)
+		r.Waiting = &w
 	}
 	if len(r.Output) > maxListedOutput {
 		r.Output, r.Cut = nil, true
@@ -196,6 +204,10 @@ type Filter struct {
 	Labels   map[string]string // with all of these
 	Parent   string            // spawned by this run
 	Retrying bool              // only runs with a call that is being retried
-	Limit    int               // maximum number of runs, up to 1000; 0 means 50
-	Cursor   string            // the cursor returned with the previous page
+	Prefix   string            // whose id begins with this
+	// Text is in the failure, the problem, or the reason or request of a call that is unresolved or retried. Case does
+	// not matter.
+	Text   string
+	Limit  int    // maximum number of runs, up to 1000; 0 means 50
+	Cursor string // the cursor returned with the previous page
 }

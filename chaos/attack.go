@@ -22,10 +22,14 @@ var attacks = []attack{
 	{"kill", kill},
 	{"stop", stop},
 	{"restart", restart},
-	{"cut", cut},
-	{"reset", reset},
 	{"terminate", terminate},
 	{"crash of the database", crash},
+}
+
+// cuts are attacks on the wire of a node.
+var cuts = []attack{
+	{"cut", cut},
+	{"reset", reset},
 }
 
 // kill kills a node and starts it again, at once or after others have taken over.

@@ -7,6 +7,7 @@
 //   - every run that was accepted has ended, or waits for a person with a call whose outcome is unknown
 //   - no call that is not idempotent has reached the outside twice, unless a person had it repeated
 //   - the shared state has grown by one for each run, and every message has arrived once, and in order
+//   - what clients were answered that fought for the same run id, promise, decision and state fits some order of their requests
 package main
 
 import (
@@ -41,6 +42,8 @@ var (
 	rate   = flag.Int("rate", 10, "runs started per second")
 	lease  = flag.Duration("lease", 4*time.Second, "how long a node may be silent before others take over")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is drawn; the nodes still differ from run to run")
+	pooled = flag.Bool("pooler", false, "put PgBouncer in transaction mode before the database")
+	spaces = flag.Bool("namespaces", false, "run each node in a network namespace, and drop packets in one or both directions; needs root")
 	only   = flag.String("attacks", "", "comma-separated names of the attacks to use; without it, all")
 	keep   = flag.String("keep", "", "directory for the logs of the nodes, if the check fails")
 )
@@ -66,10 +69,14 @@ func main() {
 type chaos struct {
 	dir      string
 	postgres *pgtest.Server
+	pooler   *pgtest.Pooler // nil unless there is one
+	network  *network       // nil unless nodes have namespaces
+	database int            // port of the database or the pooler
 	outside  *outside
 	web      *httptest.Server
 	members  []*member
 	ledgers  []string
+	rivals   *rivals
 
 	mu       sync.Mutex // guards the fields below
 	draw     *rand.Rand
@@ -78,11 +85,12 @@ type chaos struct {
 	worst    time.Duration  // until a start was accepted
 }
 
-// member is a node with its wire to the database. It suffers one attack at a time.
+// member is a node with its wire to the database, or on a machine of its own. It suffers one attack at a time.
 type member struct {
 	*nodes.Node
-	wire *wire
-	busy atomic.Bool
+	wire    *wire
+	machine *machine
+	busy    atomic.Bool
 }
 
 // n draws a number from from to to.
@@ -109,7 +117,7 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 	if c.dir, err = os.MkdirTemp("", "flawless-chaos"); err != nil {
 		return err
 	}
-	if c.postgres, err = pgtest.Open(nil); err != nil {
+	if err := c.beginDatabase(ctx); err != nil {
 		return err
 	}
 	binary, module := filepath.Join(c.dir, "flawless"), filepath.Join(c.dir, "guest.wasm")
@@ -118,18 +126,12 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 		}
 	}
-	c.web = httptest.NewServer(c.outside)
-	for _, name := range []string{"a", "b", "c"} {
-		w, err := newWire(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.postgres.Port())))
+	for i, name := range []string{"a", "b", "c"} {
+		m, err := c.member(ctx, i, nodes.Options{Binary: binary, Dir: c.dir, Name: name, Lease: *lease})
 		if err != nil {
 			return err
 		}
-		n, err := nodes.New(binary, c.dir, name, c.postgres.URLAt(pgtest.User, w.port()), *lease)
-		if err != nil {
-			return err
-		}
-		c.members = append(c.members, &member{Node: n, wire: w})
-		if err := n.Start(ctx); err != nil {
+		if err := m.Start(ctx); err != nil {
 			return err
 		}
 	}
@@ -150,13 +152,77 @@ func (c *chaos) begin(ctx context.Context) (err error) {
 	return nil
 }
 
+// beginDatabase starts the database, what is before it, and the outside.
+func (c *chaos) beginDatabase(ctx context.Context) (err error) {
+	c.web = httptest.NewUnstartedServer(c.outside)
+	var settings map[string]string
+	if *spaces {
+		if c.network, err = newNetwork(ctx); err != nil {
+			return err
+		}
+		settings = map[string]string{"listen_addresses": "127.0.0.1," + c.network.host()}
+		_ = c.web.Listener.Close()
+		if c.web.Listener, err = c.network.listen(); err != nil {
+			return err
+		}
+	}
+	c.web.Start()
+	if c.postgres, err = pgtest.Open(settings); err != nil {
+		return err
+	}
+	c.database = c.postgres.Port()
+	if c.network != nil {
+		return c.postgres.Admit(c.network.host() + "/24")
+	}
+	if *pooled {
+		if c.pooler, err = c.postgres.OpenPooler(pgtest.User, 10); err != nil {
+			return err
+		}
+		c.database = c.pooler.Port()
+	}
+	return nil
+}
+
+// member adds a node. It has a wire to the database, or a machine.
+func (c *chaos) member(ctx context.Context, number int, o nodes.Options) (m *member, err error) {
+	m = &member{}
+	if c.network != nil {
+		if m.machine, err = c.network.add(ctx, number); err != nil {
+			return nil, err
+		}
+		o.Host, o.Token, o.Within = m.machine.at, "only-for-these-attacks", m.machine.within()
+		o.Store = strings.Replace(c.postgres.URL(pgtest.User), "127.0.0.1", c.network.host(), 1)
+	} else {
+		if m.wire, err = newWire(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.database))); err != nil {
+			return nil, err
+		}
+		o.Store = c.postgres.URLAt(pgtest.User, m.wire.port())
+		if c.pooler != nil {
+			o.Store += pgtest.Behind
+		}
+	}
+	if m.Node, err = nodes.New(o); err != nil {
+		return nil, err
+	}
+	c.members = append(c.members, m)
+	return m, nil
+}
+
 func (c *chaos) close() {
 	for _, m := range c.members {
 		m.Kill()
-		m.wire.close()
+		if m.wire != nil {
+			m.wire.close()
+		}
+	}
+	if c.network != nil {
+		c.network.close(len(c.members))
 	}
 	if c.web != nil {
 		c.web.Close()
+	}
+	if c.pooler != nil {
+		c.pooler.Close()
 	}
 	if c.postgres != nil {
 		c.postgres.Close()
@@ -196,6 +262,15 @@ func (c *chaos) storm(ctx context.Context) error {
 	defer tick.Stop()
 	next := time.NewTimer(2 * time.Second)
 	defer next.Stop()
+	c.rivals = &rivals{c: c, began: time.Now()}
+	tasks.Go(func() {
+		for n := 0; over.Err() == nil; n++ {
+			if err := c.rivals.compete(ctx, n); err != nil {
+				fail(fmt.Errorf("rivals %d: %w", n, err))
+				return
+			}
+		}
+	})
 	report := time.NewTicker(10 * time.Second)
 	defer report.Stop()
 	for i := 0; ; i++ {
@@ -248,7 +323,7 @@ func (c *chaos) storm(ctx context.Context) error {
 // counts says how often each attack was made. The caller holds mu.
 func (c *chaos) counts() string {
 	var words []string
-	for _, a := range attacks {
+	for _, a := range c.may() {
 		if n := c.attacks[a.name]; n > 0 {
 			words = append(words, fmt.Sprintf("%s %d", a.name, n))
 		}
@@ -256,10 +331,18 @@ func (c *chaos) counts() string {
 	return strings.Join(words, ", ")
 }
 
+// may returns the attacks on nodes of this kind.
+func (c *chaos) may() []attack {
+	if c.network != nil {
+		return append(slices.Clone(attacks), partitions...)
+	}
+	return append(slices.Clone(attacks), cuts...)
+}
+
 // choose draws an attack and a node for it, which is nil if that suffers one already.
 func (c *chaos) choose() (attack, *member) {
 	var may []attack
-	for _, a := range attacks {
+	for _, a := range c.may() {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), a.name) {
 			may = append(may, a)
 		}
@@ -370,6 +453,7 @@ func (c *chaos) check(ctx context.Context) error {
 			}
 		}
 	}
+	c.rivals.check(note)
 	if err := c.checkState(ctx, note); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,6 +26,9 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.seen[r.URL.Path]++
 	o.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/lose/") { // the answer is lost
+		panic(http.ErrAbortHandler)
+	}
 	time.Sleep(o.slow())
 	w.WriteHeader(http.StatusNoContent)
 }

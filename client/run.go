@@ -94,6 +94,8 @@ func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 		set("until", f.Until.UTC().Format(time.RFC3339Nano))
 	}
 	set("parent", f.Parent)
+	set("prefix", f.Prefix)
+	set("text", f.Text)
 	if f.Retrying {
 		set("retrying", "true")
 	}

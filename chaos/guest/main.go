@@ -27,6 +27,10 @@ func main() {
 	flawless.Workflow("order", order)
 	flawless.Workflow("part", part)
 	flawless.Workflow("ledger", ledger)
+	flawless.Workflow("one", one)
+	flawless.Workflow("asks", asks)
+	flawless.Workflow("loses", loses)
+	flawless.Workflow("counts", counts)
 }
 
 // order makes each kind of call once. Whatever happens to the nodes, the outside must see the charge once, the state must
@@ -78,4 +82,31 @@ func ledger(ctx context.Context, _ struct{}) (map[string][]int, error) {
 		}
 		notes[n.From] = append(notes[n.From], n.N)
 	}
+}
+
+// one returns its input.
+func one(_ context.Context, n int) (int, error) { return n, nil }
+
+// asks returns the value with which its promise is settled.
+func asks(ctx context.Context, _ struct{}) (int, error) {
+	return flawless.NewPromise[int](ctx, "n").Wait(ctx)
+}
+
+// loses makes a call whose answer is lost, and returns the status that a person gives it.
+func loses(ctx context.Context, o Order) (int, error) {
+	r, err := flawless.Post(ctx, o.Outside+"/lose/"+flawless.RunID(), "text/plain", nil, flawless.NotIdempotent())
+	if err != nil {
+		return 0, err
+	}
+	return r.Status, nil
+}
+
+// counts counts a state up, and returns what it is then.
+func counts(ctx context.Context, _ struct{}) (n int, err error) {
+	err = flawless.State[int]("counted").Update(ctx, func(now *int) error {
+		*now++
+		n = *now
+		return nil
+	})
+	return n, err
 }

@@ -16,9 +16,9 @@ func (a *app) historyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "history", Short: "Show whether the database may have lost calls, and decide", Args: cobra.NoArgs,
 		Long: `A database that fails over to an asynchronous standby, or is restored from a
 backup, loses writes that it had acknowledged, and with them calls that were
-made. The server knows these from a file in its working directory, and makes
-them unresolved. If that file is missing, or does not reach back far enough, no
-open run goes on before somebody has accepted the history.`,
+made. Each server knows its own from its ring, a file in its working directory,
+and they become unresolved. If a ring is missing, or too short, no open run goes
+on that its server had, until that ring is there or somebody accepts it.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.History(c.Context())
 			if err != nil || a.json {
@@ -36,8 +36,8 @@ func (a *app) historyAcceptCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{Use: "accept --yes", Short: "Let runs go on that were held because calls may be lost", Args: cobra.NoArgs,
 		Long: `Resumes the runs that were held because the database may have lost calls. A run
-that had made such a call makes it again. Without --yes, it only shows what is
-known.`,
+that had made such a call makes it again. Any server takes the command, and each
+resumes its own runs. Without --yes, it only shows what is known.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			if !yes {
 				h, err := cl.History(c.Context())
@@ -51,7 +51,7 @@ known.`,
 			if err != nil || a.json {
 				return orPrint(a, err, h)
 			}
-			fmt.Fprintf(a.out, "accepted: %s resumed\n", render.Count(h.Held, "run"))
+			render.Accepted(a.out, h)
 			return nil
 		})}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "accept the history")

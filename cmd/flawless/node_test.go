@@ -27,6 +27,7 @@ import (
 type clusterOf struct {
 	t     *testing.T
 	db    *pgtest.Server
+	store string // address of the database
 	nodes map[string]*process
 	said  map[string]*lines
 	web   *httptest.Server
@@ -37,7 +38,14 @@ type clusterOf struct {
 
 func newCluster(t *testing.T, names ...string) *clusterOf {
 	t.Helper()
-	c := &clusterOf{t: t, db: pgtest.Start(t, nil), nodes: map[string]*process{}, said: map[string]*lines{}, seen: map[string]int{}}
+	db := pgtest.Start(t, nil)
+	return newClusterAt(t, db, db.URL(pgtest.WithPassword), names...)
+}
+
+// newClusterAt is newCluster on a database that was started, at an address.
+func newClusterAt(t *testing.T, db *pgtest.Server, address string, names ...string) *clusterOf {
+	t.Helper()
+	c := &clusterOf{t: t, db: db, store: address, nodes: map[string]*process{}, said: map[string]*lines{}, seen: map[string]int{}}
 	c.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		c.mu.Lock()
@@ -71,7 +79,7 @@ func newCluster(t *testing.T, names ...string) *clusterOf {
 }
 
 func (c *clusterOf) flags(name string) []string {
-	return []string{"--store", c.db.URL(pgtest.WithPassword), "--lease", lease.String(), "--name", name, "--drain", "20s"}
+	return []string{"--store", c.store, "--lease", lease.String(), "--name", name, "--drain", "20s"}
 }
 
 func (c *clusterOf) up(name string) {
@@ -369,5 +377,24 @@ func TestNodesNeedTheSameKey(t *testing.T) {
 	code, out := c.nodes["b"].command(append([]string{"up"}, c.flags("b")...)...)
 	if code != 4 || !strings.Contains(out, "copy the file secret.key") {
 		t.Errorf("a node without the key ends with %d: %s", code, out)
+	}
+}
+
+// TestRunsReachNoNode has runs call the node that owns them, and the other one.
+func TestRunsReachNoNode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "a", "b")
+	cl := c.client("a")
+	for _, name := range []string{"a", "b"} {
+		for _, host := range []string{"127.0.0.1", "localhost"} {
+			in, err := json.Marshal(map[string]string{"url": fmt.Sprintf("http://%s:%d/api/v1/secret-keys", host, c.nodes[name].port)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _, err := cl.Start(t.Context(), client.Start{Module: "guest", Workflow: "once", Input: in}, true)
+			if err != nil || r.Status != flawless.Failed || !strings.Contains(fmt.Sprint(r.Failure), "--allow-self-calls") {
+				t.Errorf("a run that calls node %s at %s: %+v, %v", name, host, r, err)
+			}
+		}
 	}
 }

@@ -28,16 +28,23 @@ type selection struct {
 }
 
 func (s *selection) flags(c *cobra.Command) {
+	c.Flags().StringSliceVar(&s.status, "status", nil, "runs with this status: pending, running, waiting, paused, unresolved, completed, failed, cancelled or terminated (repeatable, or separated by commas)")
+	s.flagsOf(c, "runs created")
+}
+
+// flagsOf adds all flags but --status. happened says what --since, --after and --before are about.
+func (s *selection) flagsOf(c *cobra.Command, happened string) {
 	f := c.Flags()
-	f.StringSliceVar(&s.status, "status", nil, "runs with this status: pending, running, waiting, paused, unresolved, completed, failed, cancelled or terminated (repeatable, or separated by commas)")
 	f.StringVar(&s.filter.Module, "module", "", "runs of this module")
 	f.StringVar(&s.filter.Workflow, "workflow", "", "runs of this workflow")
-	f.Var(flagvalue.NewDuration(&s.since, 0, time.Millisecond, 100*365*24*time.Hour), "since", "runs created within this time, such as 24h or 7d")
-	f.Var(&s.after, "after", "runs created at or after this time, such as 2026-03-01")
-	f.Var(&s.before, "before", "runs created before this time")
+	f.Var(flagvalue.NewDuration(&s.since, 0, time.Millisecond, 100*365*24*time.Hour), "since", happened+" within this time, such as 24h or 7d")
+	f.Var(&s.after, "after", happened+" at or after this time, such as 2026-03-01")
+	f.Var(&s.before, "before", happened+" before this time")
 	f.Var(&s.labels, "label", "runs with this label, as name=value (repeatable; all must match)")
 	f.StringVar(&s.filter.Parent, "parent", "", "runs started by this run")
 	f.BoolVar(&s.filter.Retrying, "retrying", false, "runs with a failed call that is being retried")
+	f.StringVar(&s.filter.Prefix, "prefix", "", "runs whose id begins with this")
+	f.StringVar(&s.filter.Text, "text", "", "runs with this text in their failure or problem, or in the reason or request of a call that is unresolved or retried")
 	c.MarkFlagsMutuallyExclusive("since", "after")
 }
 
@@ -58,7 +65,7 @@ func (s *selection) read() (bool, error) {
 		f.Since = time.Time(s.after)
 	}
 	f.Until, f.Labels = time.Time(s.before), s.labels
-	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying, nil
+	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying || f.Prefix != "" || f.Text != "", nil
 }
 
 // alternatives lists values for people: a, b or c.

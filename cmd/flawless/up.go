@@ -85,7 +85,7 @@ exit code 12. Have your service manager restart it.`,
 	f.StringVar(&o.URL, "public-url", "", "URL at which others reach this server, used in the URLs of promises (default: http:// and the address)")
 	f.StringArrayVar(&o.AllowedHosts, "allow-host", nil, "additional host name to accept requests for, such as that of a proxy (repeatable)")
 	f.StringArrayVar(&o.Redact, "redact", nil, "header or URL parameter whose value is never shown, such as header:X-Api-Key or query:token (repeatable)")
-	f.BoolVar(&o.SelfCalls, "allow-self-calls", false, "allow runs to call the API of this server")
+	f.BoolVar(&o.SelfCalls, "allow-self-calls", false, "allow runs to call the API of this server, and of other nodes")
 	f.StringVar(&o.Outside.Proxy, "proxy", "", "HTTP proxy for outgoing calls, such as http://proxy.example:3128; env uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
 	f.StringVar(&o.Outside.NoProxy, "no-proxy", "", "hosts to reach without the proxy, separated by commas (domains, addresses, CIDR ranges); needs --proxy")
 	f.StringArrayVar(&o.Outside.CA, "ca", nil, "file with additional certificate authorities (PEM) to trust for calls (repeatable)")

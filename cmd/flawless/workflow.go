@@ -14,7 +14,6 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
@@ -242,73 +241,4 @@ func (a *app) outputCommand() *cobra.Command {
 		})}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
 	return c
-}
-
-func (a *app) resolveCommand() *cobra.Command {
-	var d flawless.Decision
-	var retry, fail bool
-	var response, tell string
-	c := &cobra.Command{Use: "resolve ID", Short: "Decide about a call whose outcome is unknown", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: `A run is unresolved if a request was sent and no answer came. The engine does
-not know whether the call took effect, so it never sends the call again by
-itself. Find out what happened, then use one of:
-
-  --retry           it did not take effect: send it again
-  --response FILE   it took effect; FILE is the body of the answer, and - is
-                    standard input
-  --error TEXT      return this error to the code, so that it can compensate
-  --fail            fail the run`,
-		RunE: func(c *cobra.Command, args []string) error {
-			switch {
-			case retry:
-				d.Resolution = flawless.Retry
-			case fail:
-				d.Resolution = flawless.Fail
-			case c.Flags().Changed("error"):
-				d.Resolution, d.Text = flawless.Tell, tell
-			default:
-				b, err := a.readFile(response)
-				if err != nil {
-					return err
-				}
-				d.Resolution, d.Body = flawless.Respond, b
-			}
-			d.Who = endpoint.Who()
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
-			r, err := cl.Resolve(c.Context(), args[0], d)
-			if err != nil || a.json {
-				return orPrint(a, err, r)
-			}
-			fmt.Fprintf(a.out, "call %d of run %s: %s; the run is %s\n", d.Call, r.ID, d.Resolution, r.Status)
-			return nil
-		}}
-	f := c.Flags()
-	f.Var(flagvalue.NewInt(&d.Call, 0, 1, flagvalue.MaxInt), "call", "number of the call")
-	f.BoolVar(&retry, "retry", false, "it did not take effect: send it again")
-	f.StringVar(&response, "response", "", "it took effect, and this file is the body of the answer")
-	f.Var(flagvalue.NewInt(&d.Status, 200, 200, 599), "status", "HTTP status of --response")
-	f.StringVar(&tell, "error", "", "return this error to the code")
-	f.BoolVar(&fail, "fail", false, "fail the run")
-	f.StringVar(&d.Note, "note", "", "reason, kept in the log")
-	_ = c.MarkFlagRequired("call")
-	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
-	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
-	return c
-}
-
-func (a *app) readFile(name string) ([]byte, error) {
-	var b []byte
-	var err error
-	if name == "-" {
-		b, err = io.ReadAll(a.in)
-	} else {
-		b, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the response: %v: %w", err, flawless.Invalid)
-	}
-	return b, nil
 }

@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	say("stock, payment and shipping answer at %s and count what they are asked for", d.web.URL)
 	say("starting three nodes on the database")
 	for _, name := range []string{"a", "b", "c"} {
-		n, err := nodes.New(d.binary, d.dir, name, d.store, *lease)
+		n, err := nodes.New(nodes.Options{Binary: d.binary, Dir: d.dir, Name: name, Store: d.store, Lease: *lease})
 		if err != nil {
 			return err
 		}

@@ -220,6 +220,11 @@ func (x Export) plan(c codec.Codec) (plan, error) {
 		c.Request, c.Reason = r.Text(c.Request), r.Text(c.Reason)
 		run.Retrying[i] = c
 	}
+	if run.Waiting != nil {
+		w := *run.Waiting
+		w.Name = r.Text(w.Name)
+		run.Waiting = &w
+	}
 	what := x.Redact
 	named := slices.ContainsFunc(what, func(p string) bool { return !strings.HasPrefix(p, "mask:") && !strings.HasPrefix(p, "salt:") })
 	if !changed && !named && reflect.DeepEqual(run, x.Manifest.Run) {

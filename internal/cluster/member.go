@@ -29,6 +29,10 @@ type Options struct {
 	TTL         time.Duration        // 0 is DefaultTTL
 	Now         func() time.Duration // time since the machine started, sleep included; nil asks the system
 	Log         *slog.Logger
+	// Ring is the id of the file in which this node remembers its calls; "" is none. Branch names the history of the database
+	// in which its writes are; nil if the database has no such names.
+	Ring   string
+	Branch func() string
 	// Seen is called with what each renewal has seen, never twice at once. It may take long: renewals go on meanwhile, and
 	// what they see in between is skipped.
 	Seen func(ctx context.Context, v View)
@@ -76,7 +80,7 @@ func New(o Options) *Member {
 		o:        o,
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
-		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint},
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Ring: o.Ring},
 		detector: detector{silence: o.TTL + o.TTL/margin},
 		renewed:  make(chan struct{}),
 	}
@@ -143,12 +147,22 @@ func (m *Member) Abandon() {
 func (m *Member) Join(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.node.Branch = m.branch()
 	sent := m.o.Now()
 	if err := m.o.Store.PutNode(ctx, nil, &m.node); err != nil {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
 	m.extend(sent)
 	return nil
+}
+
+// branch returns the history of the database in which the writes of this node are. It is asked before the renewal is sent:
+// what the row says has to be true when it is read.
+func (m *Member) branch() string {
+	if m.o.Branch == nil {
+		return ""
+	}
+	return m.o.Branch()
 }
 
 // extend ends the lease a TTL after the renewal was sent, less the margin: others count from when they first see it.
@@ -247,7 +261,7 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	// known any more, so it extends nothing.
 	after := nodes[i]
 	after.Beat++
-	after.Keys = m.keys
+	after.Keys, after.Branch = m.keys, m.branch()
 	after.Draining = after.Draining || m.draining
 	if m.o.Figures != nil {
 		m.o.Figures(&after)

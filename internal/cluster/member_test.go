@@ -342,6 +342,7 @@ type moving struct {
 }
 
 func (m *moving) Changes() uint64 { return m.changes.Load() }
+func (m *moving) Branch() string  { return "" }
 
 // TestOtherPrimaryIsWatchedAnew: a node is not called dead because of a number that was seen on another database server.
 func TestOtherPrimaryIsWatchedAnew(t *testing.T) {

@@ -32,10 +32,17 @@ func (r *Roster) Nodes(ctx context.Context) ([]flawless.NodeStatus, error) {
 	for _, owner := range owners[:store.Shards] {
 		has[owner]++
 	}
+	h, err := r.Store.History(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := func(n flawless.Node) bool {
+		return slices.ContainsFunc(h.Rings, func(ring flawless.HistoryRing) bool { return ring.Open() && ring.ID != "" && ring.ID == n.Ring })
+	}
 	v := r.Seen()
 	list := make([]flawless.NodeStatus, 0, len(all))
 	for _, n := range all {
-		list = append(list, flawless.NodeStatus{Node: n, Shards: has[n.ID], LeaseAge: v.Ages[n.ID].Milliseconds(), Self: n.ID == r.Self})
+		list = append(list, flawless.NodeStatus{Node: n, Shards: has[n.ID], LeaseAge: v.Ages[n.ID].Milliseconds(), Self: n.ID == r.Self, Questioned: asked(n)})
 	}
 	slices.SortFunc(list, func(a, b flawless.NodeStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))

@@ -29,8 +29,9 @@ const (
 	errands                // are carried out by the engine itself; wait for no decision
 	due                    // are answered at a set time
 	next                   // are retried at a set time
+	awaited                // will be answered, which wakes the guest; the newest first
+	permits                // wait for a rate-limit permit
 	owned                  // need attention from an owner after a restart
-	waking                 // will be answered, which wakes the guest
 	external               // can be answered by something other than another run
 	numSets
 )
@@ -51,7 +52,10 @@ func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 	on(unresolved, doubt)
 	on(retrying, c.lastFailure != nil && !doubt)
 	keys[next] = c.nextAt
-	on(waking, c.kind == nil || !c.kind.Idle)
+	if c.kind == nil || !c.kind.Idle {
+		keys[awaited] = -int64(c.N)
+	}
+	on(permits, c.awaitsPermit)
 	if !ok {
 		on(owned, true)
 		on(external, true)
@@ -154,6 +158,14 @@ func (o *openCalls) reindex(mail *mailbox) {
 	}
 	clear(o.edited)
 	o.edited = o.edited[:0]
+}
+
+// top returns the first call of a set, or nil.
+func (o *openCalls) top(s set) *OpenCall {
+	if len(o.heaps[s]) == 0 {
+		return nil
+	}
+	return o.heaps[s][0]
 }
 
 // first returns the lowest key of a set, 0 if it is empty.

@@ -72,7 +72,7 @@ func (s *State) IsStuck(t *flawless.Turn) bool {
 		return false
 	}
 	mayWake := func(k *effect.Kind) bool { return k == nil || !k.Idle || s.cancel != nil }
-	if s.open.count[waking] > 0 || s.cancel != nil && len(s.open.all) > 0 {
+	if s.open.count[awaited] > 0 || s.cancel != nil && len(s.open.all) > 0 {
 		return false
 	}
 	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool {

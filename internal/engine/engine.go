@@ -177,6 +177,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.lease.Owns(store.ShardOfCaps) {
 		owned = append(slices.Clone(shards), store.ShardOfCaps)
 	}
+	if err := e.history.Await(ctx, shards); err != nil {
+		e.Kill()
+		return nil, err
+	}
 	if err := e.load(ctx, owned); err != nil {
 		e.Kill()
 		return nil, err
@@ -189,7 +193,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, err
 	}
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve}
+	e.history.Settled()
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve, e.runs.KeepRows, e.keepMinutes}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}

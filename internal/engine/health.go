@@ -34,7 +34,19 @@ func (e *Engine) Health() flawless.Health {
 	if e.store.CanCheck() {
 		h.Check = e.scrubber.Health()
 	}
+	h.History, h.Held = inQuestion(e.History())
 	return h
+}
+
+// inQuestion says for people that runs are held because the database may have lost calls, and how many. Anybody may read it.
+func inQuestion(h flawless.History) (text string, held int) {
+	switch {
+	case h.Open:
+		return fmt.Sprintf("the database may have lost calls that were made; %d runs are held until somebody decides: run flawless history", h.Held), h.Held
+	case len(h.Resuming) > 0:
+		return "runs that were held because the database may have lost calls are being resumed: see flawless history", 0
+	}
+	return "", 0
 }
 
 // watchSpace wakes the runs when there is space again.

@@ -12,7 +12,7 @@ import (
 
 // newHistory connects what becomes of lost writes with the engine.
 func (e *Engine) newHistory() *history.Keeper {
-	return history.New(history.Options{Store: e.store, Lease: e.lease, Runs: e.runs, Ring: e.ring, Now: e.clockNow, Log: e.log, Change: e.change, PauseSchedules: e.pauseSchedules})
+	return history.New(history.Options{Store: e.store, Lease: e.lease, Runs: e.runs, Ring: e.ring, Peers: e.peers, Now: e.clockNow, Log: e.log, Change: e.change, PauseSchedules: e.pauseSchedules})
 }
 
 // pauseSchedules pauses all schedules.
@@ -28,8 +28,13 @@ func (e *Engine) pauseSchedules(why string) error {
 	return nil
 }
 
-// History returns whether the history of the store is in question.
+// History returns whether the history of the store is in question, as this server knew a moment ago.
 func (e *Engine) History() flawless.History { return e.history.History() }
+
+// ReadHistory returns whether the history of the store is in question, see [history.Keeper.Read].
+func (e *Engine) ReadHistory(ctx context.Context) (flawless.History, error) {
+	return e.history.Read(ctx)
+}
 
 // AcceptHistory ends the question whether calls were made of which nobody knows, see [history.Keeper.Accept].
 func (e *Engine) AcceptHistory(ctx context.Context, who, note string) (flawless.History, error) {

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -178,9 +180,8 @@ func TestLoseEverywhere(t *testing.T) {
 	}
 }
 
-// TestLossIsAQuestionForOtherServers: a server that does not own all shards cannot make the calls of its ring unresolved
-// where another one owns the run, and one that has lost nothing itself cannot know what another one has done. Then all open
-// runs that they gain are held.
+// TestLossIsAQuestionForOtherServers: one that has lost nothing itself cannot know what another one has done that has
+// stopped. Then all open runs are held that it has or gains.
 func TestLossIsAQuestionForOtherServers(t *testing.T) {
 	t.Parallel()
 	out, dir := newOutside(t), t.TempDir()
@@ -203,6 +204,7 @@ func TestLossIsAQuestionForOtherServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := first.lose(t, left, openRing(t, dir))
+	second.losses[0].Own, second.losses[0].Node = false, "another"
 	s, err := store.Open(t.Context(), second)
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +234,12 @@ func TestLossIsAQuestionForOtherServers(t *testing.T) {
 		held(id)
 		mustSend(t, e, id, "go", "1")
 	}
+	if _, _, err := e.Start(t.Context(), begin("e")); flawless.CodeOf(err) != flawless.Conflict {
+		t.Errorf("starting a run that may be lost: %v", err)
+	}
+	if _, err := e.Terminate(t.Context(), "a", flawless.Cancel{}); err != nil { // somebody has found out
+		t.Fatal(err)
+	}
 	if _, err := e.Pause(t.Context(), "c", flawless.Pause{Resume: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -246,11 +254,186 @@ func TestLossIsAQuestionForOtherServers(t *testing.T) {
 	if _, err := e.AcceptHistory(t.Context(), "", ""); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range ids[1:] {
+	if len(second.losses) > 0 {
+		t.Errorf("after it was accepted, there is %+v", second.losses)
+	}
+	for _, id := range ids {
 		mustEnd(t, e, id)
 		if n := out.count("/" + id); n != 1 {
 			t.Errorf("%s was seen %d times", id, n)
 		}
+	}
+}
+
+// TestLostCallsReachTheirOwners: the ring of a server has lost calls of runs that another server owns by now.
+func TestLostCallsReachTheirOwners(t *testing.T) {
+	t.Parallel()
+	out, dir := newOutside(t), t.TempDir()
+	first := &forgetful{KV: mem.New(), ring: openRing(t, dir)}
+	e := remembering(t, first)
+	begin := func(id string, ops ...op) {
+		t.Helper()
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", ID: id, Input: input(t, ops)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call := func(id string) op { return op{"Post": out.URL + "/" + id} }
+	begin("here", receives(), call("here"))
+	begin("there", receives(), call("there"))
+	begin("steady", receives(), call("steady"))
+	left := len(first.batches)
+	mustSend(t, e, "here", "go", "1")
+	mustSend(t, e, "there", "go", "1")
+	begin("gone", call("gone"), receives())
+	for _, id := range []string{"here", "there"} {
+		mustEnd(t, e, id)
+	}
+	until(t, e, "gone", func(r flawless.Run) bool { return r.Turns == 2 })
+	e.Kill()
+	if err := first.ring.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := first.lose(t, left, openRing(t, dir))
+	s, err := store.Open(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMesh(s)
+	f := fixture()
+	open := func(owner string, r *ring.Ring, shards ...store.Shard) *Engine {
+		t.Helper()
+		e, err := Open(t.Context(), Options{Store: s, Owner: owner, Guest: f.runtime, Loaded: []*guest.Module{f.module}, Memory: -1, Ring: r, Peers: m, Kinds: effect.Kinds(effect.Options{}),
+			Claim: store.ByForce(shards...), Valid: func() bool { return true }, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Kill)
+		return e
+	}
+	mine := []store.Shard{store.ShardOf("here")}
+	others := slices.DeleteFunc(store.AllShards(), func(sh store.Shard) bool { return sh == mine[0] })
+	if slices.Contains(mine, store.ShardOf("there")) || slices.Contains(mine, store.ShardOf("gone")) {
+		t.Fatal("the runs are in one shard")
+	}
+	e = open("one", second.ring, mine...)
+	if len(second.losses) != 1 {
+		t.Errorf("it forgets the loss although others do not know of it: %+v", second.losses)
+	}
+	if err := e.Refresh(t.Context()); err != nil { // nobody is there
+		t.Fatal(err)
+	}
+	losses := second.losses
+	second.losses = nil // the other one has lost nothing
+	other := open("two", nil, append(others, store.ShardOfCaps)...)
+	second.losses = losses
+	m.add(other)
+	if err := e.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, at := range map[string]*Engine{"here": e, "there": other, "gone": other} {
+		if r, err := at.Run(t.Context(), id); err != nil || r.Status != flawless.Unresolved || len(r.Unresolved) != 1 || r.Unresolved[0].Request != "POST "+out.URL+"/"+id {
+			t.Errorf("run %s is %+v, %v", id, r, err)
+		}
+	}
+	if len(second.losses) > 0 || e.History().Open {
+		t.Errorf("afterwards there is %+v, and the history is %+v", second.losses, e.History())
+	}
+	mustSend(t, other, "steady", "go", "1")
+	mustEnd(t, other, "steady")
+	for _, id := range []string{"here", "there", "gone", "steady"} {
+		if n := out.count("/" + id); n != 1 {
+			t.Errorf("%s was seen %d times", id, n)
+		}
+	}
+}
+
+// TestAnyServerAcceptsHistory: a question concerns runs of two servers that are at work. Both hold theirs, and when somebody
+// accepts the history at one of them, the other one follows when it can.
+func TestAnyServerAcceptsHistory(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), mem.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, f := newMesh(s), fixture()
+	open := func(owner string, shards ...store.Shard) *Engine {
+		t.Helper()
+		e, err := Open(t.Context(), Options{Store: s, Owner: owner, Guest: f.runtime, Loaded: []*guest.Module{f.module}, Memory: -1, Peers: m, Kinds: effect.Kinds(effect.Options{}),
+			Claim: store.ByForce(shards...), Valid: func() bool { return true }, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Kill)
+		if err := s.PutNode(t.Context(), nil, &flawless.Node{ID: owner, Name: owner}); err != nil {
+			t.Fatal(err)
+		}
+		m.add(e)
+		return e
+	}
+	first, second := store.ShardOf("one"), store.ShardOf("two")
+	if first == second {
+		t.Fatal("both runs are in one shard")
+	}
+	others := slices.DeleteFunc(store.AllShards(), func(sh store.Shard) bool { return sh == first })
+	a, b := open("a", first), open("b", append(others, store.ShardOfCaps)...)
+	if _, _, err := b.AddModule(t.Context(), "guest", f.bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	owner := map[string]*Engine{"one": a, "two": b, "three": b}
+	for id, e := range owner {
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", ID: id, Input: input(t, ops(receives()))}); err != nil {
+			t.Fatal(err)
+		}
+		until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	}
+	gone := flawless.HistoryRing{ID: "gone", Node: "gone", State: flawless.RingMissing, Why: "a test", Shards: []int{int(first), int(second)}}
+	if _, err := s.ChangeHistory(t.Context(), func(h *flawless.History) bool {
+		h.Open, h.Since, h.Rings = true, time.Now(), []flawless.HistoryRing{gone}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	status := func(id string, want flawless.Status) {
+		t.Helper()
+		if r, err := owner[id].Run(t.Context(), id); err != nil || r.Status != want {
+			t.Errorf("run %s is %s, want %s: %v", id, r.Status, want, err)
+		}
+	}
+	refresh := func(e *Engine) {
+		t.Helper()
+		if err := e.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refresh(a)
+	refresh(b)
+	status("one", flawless.Paused)
+	status("two", flawless.Paused)
+	status("three", flawless.Waiting)
+	if h, err := b.ReadHistory(t.Context()); err != nil || h.Held != 2 || !strings.Contains(b.Health().History, "2 runs are held") {
+		t.Errorf("the history is %+v, %v, and health says %q", h, err, b.Health().History)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if h, err := a.AcceptHistory(brief, "somebody", "looked"); err != nil || h.Open || len(h.Resuming) == 0 {
+		t.Errorf("accepting it gives %+v, %v", h, err)
+	}
+	until(t, a, "one", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	status("two", flawless.Paused)
+	if h, err := a.ReadHistory(t.Context()); err != nil || len(h.Waiting) != 1 || h.Waiting[0] != "node b (1 shards)" {
+		t.Errorf("it waits for %v, %v", h.Waiting, err)
+	}
+	refresh(b)
+	until(t, b, "two", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	if h, err := a.ReadHistory(t.Context()); err != nil || len(h.Resuming) > 0 || h.Who != "somebody" {
+		t.Errorf("in the end the history is %+v, %v", h, err)
+	}
+	if h, err := b.AcceptHistory(t.Context(), "", ""); err != nil || h.Note != "looked" {
+		t.Errorf("accepting it again gives %+v, %v", h, err)
+	}
+	for id, e := range owner {
+		mustSend(t, e, id, "go", "1")
+		mustEnd(t, e, id)
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -29,5 +30,57 @@ func TestSlowlyInitialisingModuleIsRefused(t *testing.T) {
 	}
 	if _, _, err := e.AddModule(t.Context(), "other", nameless, nil); err != nil {
 		t.Errorf("no other module can be added: %v", err)
+	}
+}
+
+// TestEngineWorksWhileModuleIsCompiled holds a module in the middle of being added: runs start and complete, also with a
+// module that has to be loaded first, and the engine stops without it.
+func TestEngineWorksWhileModuleIsCompiled(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := open(t, kv, Options{})
+	if _, _, err := e.AddModule(t.Context(), "small", nameless, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e, _ = reopen(t, kv, Options{}); e == nil {
+		t.Fatal("it does not open again")
+	}
+	t.Cleanup(e.Kill)
+	bin, err := base64.StdEncoding.DecodeString(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, goOn, added := make(chan bool), make(chan bool), make(chan error, 1)
+	go func() {
+		_, _, err := e.AddModule(t.Context(), "late", bin, func(stage string, done float64) {
+			if stage == "compiling" && done == 0 {
+				began <- true
+				<-goOn
+			}
+		})
+		added <- err
+	}()
+	<-began
+	if h := e.Health(); h.State != "ok" {
+		t.Errorf("the health is %+v", h)
+	}
+	mustEnd(t, e, mustStart(t, e, "empty", nil, "while").ID)
+	if r, _, err := e.Start(t.Context(), Start{Module: "small", Workflow: "w"}); err != nil {
+		t.Errorf("a run with a module that has to be loaded: %v", err)
+	} else {
+		mustEnd(t, e, r.ID)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close(context.Background()) }()
+	<-e.life.Turns.Done()
+	close(goOn)
+	if err := <-closed; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if err := <-added; !errors.Is(err, flawless.Stopping) {
+		t.Errorf("adding the module: %v, want %s", err, flawless.Stopping)
 	}
 }

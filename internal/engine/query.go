@@ -30,7 +30,7 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
-// Counts in a page may lag behind the logs.
+// Counts in a page may be up to three seconds old, see [live.Registry.KeepRows].
 func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	return e.store.Runs(ctx, f)
 }
@@ -87,7 +87,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 }
 
 // Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
-// and flawless.Conflict if the outcome is not unknown.
+// and flawless.Conflict if the outcome is not unknown, with the decision that somebody else has made before.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
 	forgotten := false
@@ -99,7 +99,33 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	if err == nil && forgotten {
 		err = e.removeLost(ctx, id)
 	}
+	if errors.Is(err, flawless.Conflict) {
+		err = e.alreadyDecided(ctx, id, d.Call, err)
+	}
 	return r, err
+}
+
+// alreadyDecided adds to the refusal of a decision who has decided about the call before, if anybody has.
+func (e *Engine) alreadyDecided(ctx context.Context, id string, call int, refusal error) error {
+	var last *flawless.Entry
+	for rec, err := range e.store.Log(ctx, id, 0) {
+		if err != nil {
+			return refusal
+		}
+		for _, x := range rec.Entries {
+			if x.Decision != nil && x.Decision.Call == call {
+				last = &x
+			}
+		}
+	}
+	if last == nil {
+		return refusal
+	}
+	d, note := last.Decision, ""
+	if d.Note != "" {
+		note = " (" + d.Note + ")"
+	}
+	return fmt.Errorf("%s decided %s for call %d of run %s at %s%s: %w", core.NameOf(d.Who), d.Resolution, call, id, time.Unix(0, last.At).UTC().Format(time.RFC3339), note, refusal)
 }
 
 // Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless
@@ -141,7 +167,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after, at := head, e.clockNow()
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	end := core.Terminated(c)
-	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
+	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved, after.Run.Waiting = end.Status, &at, &end.Failure, nil, nil
 	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
 		e.caps.Leave(admit.RunOf(after.Run))

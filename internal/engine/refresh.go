@@ -25,17 +25,20 @@ func (e *Engine) Refresh(ctx context.Context) error {
 	if err := e.life.Turns.Err(); err != nil {
 		return e.life.Err()
 	}
+	var failed error
+	if err := e.history.Refresh(ctx); err != nil {
+		failed = fmt.Errorf("settling what the database has lost: %w", err)
+	}
 	f := &e.refreshed
 	f.Lock()
 	defer f.Unlock()
 	now, err := e.store.Changes(ctx)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	if f.known == nil {
 		f.known = store.Changes{} // what was read when the engine was opened may be older
 	}
-	var failed error
 	for _, part := range []struct {
 		of   store.Changed
 		what string

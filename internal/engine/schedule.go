@@ -152,5 +152,5 @@ func (st *starter) Accepts() error {
 	if err := st.life.Accept(); err != nil {
 		return err
 	}
-	return st.history.Check("of a schedule")
+	return st.history.CheckSchedules()
 }

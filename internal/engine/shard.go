@@ -50,7 +50,7 @@ func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 	if err == nil {
 		err = e.history.Settle(ctx, ofRuns(shards))
 	}
-	e.runs.HoldBack(nil, nil)
+	e.history.Settled()
 	if err != nil {
 		e.abandon(shards)
 		e.lease.Drop(shards...)

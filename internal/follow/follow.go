@@ -28,6 +28,8 @@ type Options struct {
 	Run  func(ctx context.Context, id string) (flawless.Run, error)
 	Log  func(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error]
 	Data func(ctx context.Context, id string) (json.RawMessage, error)
+	// Row returns a run as lists show it, or flawless.NotFound.
+	Row func(ctx context.Context, id string) (flawless.Run, error)
 	// Owns returns nil if this server owns a run, else flawless.Elsewhere; Part returns the lifecycle of the shard then.
 	Owns  func(run string) error
 	Part  func(sh store.Shard) (*lifecycle.Lifecycle, error)
@@ -193,23 +195,77 @@ func (f *Runs) readOn(ctx context.Context, id string, from uint64) (run flawless
 	return run, part, false, nil
 }
 
+// Change is a run that has changed.
+type Change struct {
+	Run *flawless.Run // nil if only Epoch and N are new
+	// Epoch and N say up to where the reader has all changes of this server; N is 0 if that is where it was before.
+	Epoch string
+	N     uint64
+	// Reset says that changes before this one may be missing.
+	Reset bool
+}
+
 // Watch yields every run whose durable state changes from now on, until ctx ends or the engine stops.
 func (f *Runs) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
-	w, done := f.o.Hub.Watch()
+	changes := f.Changes(ctx, "", 0)
 	return func(yield func(flawless.Run, error) bool) {
+		for c, err := range changes {
+			if err != nil {
+				yield(flawless.Run{}, err)
+				return
+			}
+			if c.Run != nil && !yield(*c.Run, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Changes is [Runs.Watch] for a reader that has all changes up to one: it begins with the runs that have changed since, as
+// they are now. A change without a run follows, which says where the reader is then, and is a reset if it is not known what
+// has changed since. With epoch "" it begins now.
+func (f *Runs) Changes(ctx context.Context, epoch string, from uint64) iter.Seq2[Change, error] {
+	w, done := f.o.Hub.Watch()
+	current, now := f.o.Hub.Now()
+	var missed []string
+	reset := epoch != "" && epoch != current
+	if epoch == current {
+		var known bool
+		if missed, now, known = f.o.Hub.Since(from); !known {
+			reset = true
+		}
+	}
+	return func(yield func(Change, error) bool) {
 		defer done()
+		for _, id := range missed {
+			r, err := f.o.Row(ctx, id)
+			if errors.Is(err, flawless.NotFound) { // it was removed
+				continue
+			}
+			if !yield(Change{Run: &r}, err) || err != nil {
+				return
+			}
+		}
+		if !yield(Change{Epoch: current, N: now, Reset: reset}, nil) {
+			return
+		}
 		for {
 			select {
 			case <-w.More():
 			case <-w.Closed():
-				yield(flawless.Run{}, f.o.Life.Err())
+				yield(Change{}, f.o.Life.Err())
 				return
 			case <-ctx.Done():
-				yield(flawless.Run{}, ctx.Err())
+				yield(Change{}, ctx.Err())
 				return
 			}
-			for _, r := range w.Take() {
-				if !yield(r, nil) {
+			runs, upTo := w.TakeUpTo()
+			for i, r := range runs {
+				c := Change{Run: &r}
+				if i == len(runs)-1 { // the order of the others is not that of their changes
+					c.Epoch, c.N = current, upTo
+				}
+				if !yield(c, nil) {
 					return
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -18,9 +19,10 @@ import (
 
 // Change is an event of a stream over all runs.
 type Change struct {
-	Run   json.RawMessage // as it is shown; nil is a reset
-	Reset Reset
-	Err   error // the stream ends with it
+	Run   json.RawMessage // as it is shown; nil if nothing has changed
+	Reset Reset           // unless Why is empty, changes before this one may be missing
+	Err   error           // the stream ends with it
+	At    Position        // up to where the reader now has the changes of a server; nil if that is where it was before
 }
 
 // Reset says that changes of runs may be missing in a stream: look at the runs again.
@@ -41,17 +43,23 @@ type Watcher struct {
 	changes chan Change
 	tasks   sync.WaitGroup
 
+	last string // the position that the reader has reached before
+
 	mu   sync.Mutex
 	from map[string]bool // the servers whose streams it has, or is about to have
+	seen Position        // where each server was when its stream began
 }
 
-// Watch returns the changes of the runs of all servers from now on, until ctx ends. own yields those of this server. The
+// Watch returns the changes of the runs of all servers until ctx ends: from now on, or, for a reader that was away, since the
+// position last; "" is now. own yields those of this server since that position, and epoch is the one of this server. The
 // caller ends ctx and calls Close. For a request that another server has passed on, it returns only own.
-func Watch(ctx context.Context, p *peer.Peer, own iter.Seq2[json.RawMessage, error]) *Watcher {
-	w := &Watcher{peer: p, ctx: ctx, changes: make(chan Change), from: map[string]bool{}}
+//
+// If the reader was at a server that cannot be asked any more, there is a reset.
+func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[Change]) *Watcher {
+	w := &Watcher{peer: p, ctx: ctx, changes: make(chan Change), from: map[string]bool{}, last: last, seen: Position{epoch: 0}}
 	w.tasks.Go(func() {
-		for run, err := range own {
-			if !w.put(Change{Run: run, Err: err}) || err != nil {
+		for c := range own {
+			if !w.put(c) || c.Err != nil {
 				return
 			}
 		}
@@ -79,6 +87,16 @@ func Watch(ctx context.Context, p *peer.Peer, own iter.Seq2[json.RawMessage, err
 	case <-all:
 	case <-time.After(atFirst):
 	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at := range ParsePosition(last) {
+		if _, has := w.seen[at]; !has {
+			w.tasks.Go(func() {
+				w.put(Change{Reset: Reset{"a server whose changes you have followed has stopped or was started again"}})
+			})
+			break
+		}
 	}
 	return w
 }
@@ -145,6 +163,9 @@ func (w *Watcher) read(n flawless.Node, opened func()) bool {
 		return false
 	}
 	r.Header.Set("Accept", "text/event-stream")
+	if w.last != "" {
+		r.Header.Set("Last-Event-ID", w.last)
+	}
 	res, err := w.peer.Send(n, r)
 	if err != nil {
 		return false
@@ -153,17 +174,37 @@ func (w *Watcher) read(n flawless.Node, opened func()) bool {
 	if res.StatusCode != http.StatusOK {
 		return false
 	}
-	opened()
-	_ = readEvents(res.Body, func(event string, data []byte) bool {
-		return event == "run" && w.put(Change{Run: data})
+	begun := false
+	_ = readEvents(res.Body, func(event, id string, data []byte) bool {
+		c := Change{At: ParsePosition(id)}
+		if !begun {
+			begun = true
+			w.mu.Lock()
+			maps.Copy(w.seen, c.At)
+			w.mu.Unlock()
+			opened()
+		}
+		switch event {
+		case "run":
+			c.Run = data
+		case "reset":
+			if err := json.Unmarshal(data, &c.Reset); err != nil || c.Reset.Why == "" {
+				c.Reset.Why = "changes of node " + n.Name + " are not known any more"
+			}
+		case "":
+		default:
+			return false
+		}
+		return w.put(c)
 	})
-	return true
+	return begun
 }
 
-// readEvents calls f with the events of a stream of another server until f returns false or the stream ends.
-func readEvents(r io.Reader, f func(event string, data []byte) bool) error {
+// readEvents calls f with the events of a stream of another server until f returns false or the stream ends. An event without
+// a name and data only has an id.
+func readEvents(r io.Reader, f func(event, id string, data []byte) bool) error {
 	in := bufio.NewReader(r)
-	event, data := "", []byte(nil)
+	event, id, data := "", "", []byte(nil)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -172,13 +213,15 @@ func readEvents(r io.Reader, f func(event string, data []byte) bool) error {
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		name, value, _ := bytes.Cut(line, []byte(": "))
 		switch {
-		case len(line) == 0 && data != nil:
-			if !f(event, data) {
+		case len(line) == 0 && (data != nil || id != ""):
+			if !f(event, id, data) {
 				return nil
 			}
-			event, data = "", nil
+			event, id, data = "", "", nil
 		case string(name) == "event":
 			event = string(value)
+		case string(name) == "id":
+			id = string(value)
 		case string(name) == "data":
 			data = value
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -338,5 +339,40 @@ func TestTwoModulesAreCompiledAtATime(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestGivenUpLoadKeepsNobodyWaiting gives up a load in the middle of a function that takes seconds to compile. The caller
+// is back before the compiler, hears no more of it, and Close waits for the compiler.
+func TestGivenUpLoadKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t, Options{})
+	bin := oddCode(times(11_000, 0x41, 0, 0x04, 0x40, 0x0b), []byte{0x0b}).wasm()
+	ctx, cancel := context.WithCancel(t.Context())
+	var back atomic.Bool
+	_, err := r.Load(ctx, bin, func(stage string, done float64) {
+		if back.Load() {
+			t.Errorf("progress %q, %v after the load was given up", stage, done)
+		}
+		if stage == "compiling" {
+			time.AfterFunc(200*time.Millisecond, cancel) // the compiler looks at it before a function only
+		}
+	})
+	back.Store(true)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("the load ended with %v, want the error of its context", err)
+	}
+	if len(r.compiling) == 0 {
+		t.Error("the load has waited for the compiler")
+	}
+	if err := r.Close(ctx); err != nil || len(r.compiling) == 0 { // ctx has ended: it waits for nothing
+		t.Errorf("closing while the compiler works: %v", err)
+	}
+	other, err := r.Load(t.Context(), odd{pages: 2}.wasm(), nil)
+	if err != nil {
+		t.Fatalf("another module cannot be loaded meanwhile: %v", err)
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -55,8 +56,8 @@ type Module struct {
 
 // Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest. It calls progress
 // with the current stage and how much of it is done, 0 to 1; progress may be nil. A module that cannot be run is
-// flawless.Refused or flawless.Invalid. If ctx ends, Load returns its error once the current functions are compiled,
-// and leaves nothing behind.
+// flawless.Refused or flawless.Invalid. If ctx ends, Load returns its error at once, and calls progress no more. The
+// functions that are being compiled are still finished in the background; then nothing is left behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
 	digest := Digest(bin)
 	if m := r.recall(ctx, digest); m != nil {
@@ -97,15 +98,76 @@ func (r *Runtime) newModule(digest string, tracing *tracing) (*Module, error) {
 }
 
 func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress func(stage string, done float64), tracing *tracing) (*Module, error) {
-	if progress == nil {
-		progress = func(string, float64) {}
-	}
-	select {
-	case r.compiling <- struct{}{}:
-		defer func() { <-r.compiling }()
-	case <-ctx.Done():
+	if !r.reserve(ctx) {
 		return nil, fmt.Errorf("waiting for other modules to be compiled: %w", ctx.Err())
 	}
+	l := &loading{progress: progress, ended: make(chan struct{})}
+	go func() {
+		defer func() { <-r.compiling }()
+		l.end(r.build(ctx, digest, bin, l.report, tracing))
+	}()
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		if l.leave() {
+			return nil, fmt.Errorf("loading the module: %w", ctx.Err())
+		}
+	}
+	return l.module, l.err
+}
+
+// loading is a load that its caller may leave before it has ended: the compiler cannot be stopped within a function, which
+// may take it many seconds.
+type loading struct {
+	progress func(stage string, done float64)
+
+	mu     sync.Mutex
+	left   bool
+	ended  chan struct{}
+	module *Module // these are set before ended is closed
+	err    error
+}
+
+// report reports the progress to a caller that has not left.
+func (l *loading) report(stage string, done float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.left && l.progress != nil {
+		l.progress(stage, done)
+	}
+}
+
+// end hands the result over, or releases it if nobody wants it any more.
+func (l *loading) end(m *Module, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.module, l.err = m, err
+	close(l.ended)
+	if l.left && err == nil {
+		_ = m.Close(context.Background())
+	}
+}
+
+// leave reports whether the load goes on without its caller. Otherwise it has just ended.
+func (l *loading) leave() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.ended:
+		return false
+	default:
+		l.left = true
+		return true
+	}
+}
+
+// build is a load in a goroutine of its own: a panic in it would end the process.
+func (r *Runtime) build(ctx context.Context, digest string, bin []byte, progress func(stage string, done float64), tracing *tracing) (_ *Module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("loading the module: %v\n%s", p, debug.Stack())
+		}
+	}()
 	progress("rewriting", 0)
 	m, err := r.newModule(digest, tracing)
 	if err != nil {

@@ -102,8 +102,15 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// Close releases everything, instances included.
+// Close releases everything, instances included. It waits for loads that were given up and are still compiling. If ctx ends
+// before they have ended, nothing is released, and the error is nil: the process is about to end.
 func (r *Runtime) Close(ctx context.Context) error {
+	for range maxCompiling {
+		if !r.reserve(ctx) {
+			return nil
+		}
+		defer func() { <-r.compiling }()
+	}
 	if m := r.takeExpected(""); m != nil {
 		_ = m.Close(ctx)
 	}
@@ -116,6 +123,21 @@ func (r *Runtime) Close(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// reserve reports whether it has got one of the places to compile before ctx ended.
+func (r *Runtime) reserve(ctx context.Context) bool {
+	select {
+	case r.compiling <- struct{}{}:
+		return true
+	default: // if ctx has ended too, a free place counts
+	}
+	select {
+	case r.compiling <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // compile compiles a rewritten module. If that fails because the cache on disk is damaged, full or gone, it removes all

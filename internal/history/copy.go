@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 )
 
 // Hold holds back all runs that were open in a store when it was accepted as a copy, and returns when that is durable. It
@@ -50,7 +51,7 @@ func (k *Keeper) holdOpen(ctx context.Context, p *flawless.Pause, which func(run
 	var all errgroup.Group
 	all.SetLimit(64)
 	for _, id := range ids {
-		all.Go(func() error { return k.holdBack(ctx, id) })
+		all.Go(func() error { return k.holdBack(ctx, id, p) })
 	}
 	return len(ids), all.Wait()
 }
@@ -79,16 +80,11 @@ func (k *Keeper) unfinished(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// holdBack holds a run back, and returns when that is durable. Loading it does so.
-func (k *Keeper) holdBack(ctx context.Context, id string) error {
-	r, err := k.o.Runs.Acquire(ctx, id)
-	switch {
-	case errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged): // a quarantined run begins nothing
+// holdBack holds a run back, and returns when that is durable. Loading it does so; one that is in memory begins nothing more.
+func (k *Keeper) holdBack(ctx context.Context, id string, p *flawless.Pause) error {
+	_, err := k.o.Change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Hold(*p, now), nil })
+	if errors.Is(err, flawless.NotFound) || errors.Is(err, flawless.Damaged) { // a quarantined run begins nothing
 		return nil
-	case err != nil:
-		return err
 	}
-	defer r.Release()
-	_, err = r.Durable(ctx)
 	return err
 }

@@ -8,6 +8,7 @@
 package hub
 
 import (
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ const (
 type Hub struct {
 	mu     sync.Mutex
 	topics map[string]*Topic
+	past   past
 
 	watching sync.Mutex // guards watches
 	watches  map[*Watch]struct{}
@@ -38,6 +40,7 @@ type Hub struct {
 // New returns a Hub. Its goroutine ends with Stop.
 func New() *Hub {
 	h := &Hub{topics: map[string]*Topic{}, watches: map[*Watch]struct{}{}, news: newWatch()}
+	h.past.epoch = newEpoch(rand.Uint64())
 	h.done.Go(h.herald)
 	return h
 }
@@ -87,12 +90,13 @@ func (h *Hub) Publish(run flawless.Run) {
 	h.mu.Lock()
 	t := h.topics[run.ID]
 	many := t != nil && t.refs > Crowd
+	n := h.past.add(run.ID)
+	if many || h.watched.Load() > 0 {
+		h.news.put(n, run) // under the lock, in the order of the numbers
+	}
 	h.mu.Unlock()
 	if many {
 		t.leave()
-	}
-	if many || h.watched.Load() > 0 {
-		h.news.put(run)
 	}
 	if t != nil {
 		t.tell(&run)
@@ -110,11 +114,11 @@ func (h *Hub) herald() {
 		case <-h.news.closed:
 			return
 		}
-		runs := h.news.Take()
+		runs, upTo := h.news.TakeUpTo()
 		h.watching.Lock()
 		n := 0
 		for w := range h.watches {
-			w.put(runs...)
+			w.put(upTo, runs...)
 			if n++; n%handful == 0 {
 				runtime.Gosched()
 			}
@@ -157,6 +161,9 @@ func (h *Hub) Watch() (w *Watch, done func()) {
 		h.watched.Add(-1)
 	}
 }
+
+// Watched reports whether anybody watches all runs, so that a change need not be made complete for nobody.
+func (h *Hub) Watched() bool { return h.watched.Load() > 0 }
 
 // Block stops the hub's goroutine until release is called. Tests use it to check what must not wait for it.
 func (h *Hub) Block() (release func()) {

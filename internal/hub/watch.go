@@ -12,6 +12,7 @@ type Watch struct {
 	mu     sync.Mutex
 	order  []string
 	runs   map[string]flawless.Run
+	upTo   uint64 // number of the last change in runs
 	more   chan struct{}
 	closed chan struct{}
 	once   sync.Once
@@ -29,6 +30,12 @@ func (w *Watch) Closed() <-chan struct{} { return w.closed }
 
 // Take returns the latest state of each run that has changed since the last call.
 func (w *Watch) Take() []flawless.Run {
+	runs, _ := w.TakeUpTo()
+	return runs
+}
+
+// TakeUpTo is Take that also returns a number: the reader now has all changes up to it.
+func (w *Watch) TakeUpTo() ([]flawless.Run, uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := make([]flawless.Run, len(w.order))
@@ -37,13 +44,14 @@ func (w *Watch) Take() []flawless.Run {
 	}
 	w.order = w.order[:0]
 	clear(w.runs)
-	return out
+	return out, w.upTo
 }
 
 func (w *Watch) close() { w.once.Do(func() { close(w.closed) }) }
 
-func (w *Watch) put(all ...flawless.Run) {
+func (w *Watch) put(upTo uint64, all ...flawless.Run) {
 	w.mu.Lock()
+	w.upTo = max(w.upTo, upTo)
 	for _, r := range all {
 		if last, ok := w.runs[r.ID]; !ok {
 			w.order = append(w.order, r.ID)

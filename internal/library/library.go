@@ -477,6 +477,8 @@ func (l *Library) newcomer(ctx context.Context, digest string, bin []byte, progr
 		err := m.err
 		if isEnd(err) && context.Cause(ctx) == errLate {
 			err = fmt.Errorf("%w: %w", errLate, flawless.Refused)
+		} else if isEnd(err) && l.o.Context.Err() != nil {
+			err = fmt.Errorf("the server has stopped meanwhile; add it again when it is up: %w", flawless.Stopping)
 		}
 		done(false)
 		return nil, nil, err

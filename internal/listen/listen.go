@@ -6,6 +6,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -29,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/flawless-engine/flawless"
@@ -50,6 +52,8 @@ type Address struct {
 	NoUDP bool // serve HTTP/1.1 and HTTP/2 only
 
 	listenPacket func(network, address string) (net.PacketConn, error) // nil is net.ListenPacket
+	silence      time.Duration                                         // of a connection over HTTP/3; 0 is idle and headers
+	maxQUIC      int64                                                 // connections over HTTP/3; 0 is the constant
 }
 
 // Listener is a server that owns its ports.
@@ -61,6 +65,7 @@ type Listener struct {
 	udp   net.PacketConn // nil without HTTP/3
 	http  *http.Server
 	quic  *http3.Server // nil without HTTP/3
+	limit *quicLimits
 	tasks sync.WaitGroup
 }
 
@@ -119,7 +124,13 @@ func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
 	}
 	setReadBuffer(udp, wantedBuffer, l.log)
 	l.udp = udp
-	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
+	l.limit = &quicLimits{log: l.log, max: cmp.Or(a.maxQUIC, maxQUIC), silence: cmp.Or(a.silence, idle+headers)}
+	l.quic = &http3.Server{
+		TLSConfig:  http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}),
+		QUICConfig: &quic.Config{}, // without 0-RTT, whose requests somebody between could send again
+		// While a stream is open, this time does not count. quicLimits ends streams that stay without a request.
+		IdleTimeout: idle, ConnContext: l.limit.context,
+	}
 	return nil
 }
 
@@ -183,6 +194,38 @@ func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
 
 // reaches reports whether a connection to an address arrives at a listener. On both sides, the unspecified
 // address stands for this machine.
+// Reachable returns the addresses at which others reach the listener, address:port: those of all interfaces, if it listens on
+// all of them. Loopback addresses are among them, which only programs on this machine reach.
+func (l *Listener) Reachable() []string {
+	listeners := []net.Addr{l.tcp.Addr()}
+	if l.udp != nil {
+		listeners = append(listeners, l.udp.LocalAddr())
+	}
+	var all []string
+	for _, a := range listeners {
+		at, err := netip.ParseAddrPort(a.String())
+		if err != nil {
+			continue
+		}
+		ips := []netip.Addr{at.Addr()}
+		if at.Addr().IsUnspecified() {
+			ips = nil
+			own, _ := net.InterfaceAddrs()
+			for _, o := range own {
+				if p, err := netip.ParsePrefix(o.String()); err == nil {
+					ips = append(ips, p.Addr())
+				}
+			}
+		}
+		for _, ip := range ips {
+			if text := netip.AddrPortFrom(ip.Unmap().WithZone(""), at.Port()).String(); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
 func reaches(listener net.Addr, to netip.AddrPort) bool {
 	at, err := netip.ParseAddrPort(listener.String())
 	if err != nil || at.Port() != to.Port() {
@@ -219,7 +262,7 @@ func (l *Listener) Serve(h http.Handler) {
 	if l.quic == nil {
 		return
 	}
-	l.quic.Handler = l.guard
+	l.quic.Handler = l.limit.enforce(l.guard)
 	l.tasks.Go(func() {
 		if err := l.quic.Serve(l.udp); !errors.Is(err, http.ErrServerClosed) {
 			l.log.Error("serving over UDP failed", "error", err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,30 @@ func TestListenerReachesAddress(t *testing.T) {
 }
 
 // TestRunCannotCallItsServer tries every form of the addresses of a server.
+// TestReachableAddresses: other nodes keep their runs from these addresses.
+func TestReachableAddresses(t *testing.T) {
+	t.Parallel()
+	for _, socket := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		l, err := Listen(Address{Socket: socket, Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close(context.Background())
+		for _, own := range []string{l.TCP(), l.UDP()} {
+			_, port, _ := net.SplitHostPort(own)
+			if all := l.Reachable(); !slices.Contains(all, "127.0.0.1:"+port) {
+				t.Errorf("%s is reachable at %q, want 127.0.0.1:%s among them", socket, all, port)
+			}
+		}
+		for _, a := range l.Reachable() {
+			at, err := netip.ParseAddrPort(a)
+			if err != nil || at.Addr().IsUnspecified() || l.NotSelf("some.example", at) == nil {
+				t.Errorf("%s is said to be reachable at %s: %v", socket, a, err)
+			}
+		}
+	}
+}
+
 func TestRunCannotCallItsServer(t *testing.T) {
 	t.Parallel()
 	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

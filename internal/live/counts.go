@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -24,14 +25,17 @@ type counts struct {
 }
 
 // wrote counts a durable write.
-func (c *counts) wrote(w *store.Write) {
+func (g *Registry) wrote(w *store.Write) {
+	c := &g.counts
 	if w.New {
 		c.started.Add(1)
+		g.Minutes.Start(time.Unix(0, g.o.Now()))
 	}
 	if w.After == nil || !w.After.Run.Status.Ended() || w.Before != nil && w.Before.Run.Status.Ended() {
 		return
 	}
 	c.ended(w.After.Run.Status).Add(1)
+	g.Minutes.End(time.Unix(0, g.o.Now()), w.After.Run.Status)
 }
 
 // ended returns the count of the runs that ended like this.

@@ -37,6 +37,8 @@ type journal struct {
 	failed  error          // of a write: nothing is written after it
 	gone    bool           // the run has left memory, and must be loaded from the log
 
+	staleSince int64 // when the row became stale, 0 if it is not: see rowMustChange
+
 	tail   []flawless.Entry // of the last record, if it only has late attempts
 	sealed uint64           // records before this one are never overwritten: an image may follow them
 }
@@ -147,9 +149,12 @@ func (r *Run) write(keep bool) (kept *begun) {
 	}
 	w.Seq, w.Entries = r.position(entries)
 	state := r.s.Summary()
-	if head := r.head(state); r.stored == nil || !sameHead(*r.stored, head) {
+	head := r.head(state)
+	if r.stored == nil || !sameHead(*r.stored, head) || r.rowMustChange() {
+		head.Run.Waiting = r.waiting(head.Run.Status)
 		w.Before, w.After = r.stored, &head
 	}
+	r.rowIs(w.After != nil)
 	r.writing = true
 	r.begun++
 	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
@@ -157,6 +162,9 @@ func (r *Run) write(keep bool) (kept *begun) {
 		w.Forget, r.imaged = true, false
 	}
 	summary := r.visible(state)
+	if g.o.Hub.Watched() {
+		summary.Waiting = r.waiting(summary.Status)
+	}
 	r.mu.Unlock()
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
@@ -183,7 +191,7 @@ func (r *Run) write(keep bool) (kept *begun) {
 	}
 	if err == nil {
 		r.written = r.begun
-		g.counts.wrote(&w)
+		g.wrote(&w)
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
@@ -305,7 +313,8 @@ func (r *Run) head(state flawless.Run) store.Head {
 	return h
 }
 
-// sameHead reports whether a head need not be written again, because only counts differ, which can be read from the log.
+// sameHead reports whether a head need not be written again at once, because only counts and calls in flight differ, which
+// can be read from the log. See rowMustChange.
 // Whether there was a turn matters: a run may have been paused in its first.
 func sameHead(a, b store.Head) bool {
 	if p, q := a.Run.Pause, b.Run.Pause; (p == nil) != (q == nil) || p != nil && *p != *q {
@@ -323,7 +332,11 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 }
 
 // summary returns the current state of the run. The caller holds mu.
-func (r *Run) summary() flawless.Run { return r.visible(r.s.Summary()) }
+func (r *Run) summary() flawless.Run {
+	a := r.visible(r.s.Summary())
+	a.Waiting = r.waiting(a.Status)
+	return a
+}
 
 // visible adds to the summary of a run what its log does not contain. The caller holds mu.
 func (r *Run) visible(a flawless.Run) flawless.Run {

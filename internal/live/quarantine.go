@@ -35,18 +35,23 @@ func (r *Run) wasQuarantined() bool {
 	return r.problem == "" && r.failed == nil && r.s.Outcome() == "" && r.stored != nil && r.stored.Run.Problem != ""
 }
 
-// writeHead writes the head of the run when it changed without an entry: the run was quarantined, or no longer is.
+// writeHead writes the head of the run when it changed without an entry: the run was quarantined, or no longer is, or its
+// row is stale. It does nothing if entries wait to be written, because the head must not say what is not durable; their write
+// has the head then.
 func (r *Run) writeHead() {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
 	before, state := r.stored, r.s.Summary()
-	if before == nil || r.failed != nil { // its first record is not written, and has the head
+	if before == nil || r.failed != nil || len(r.outbox) > 0 { // its first record is not written, and has the head
 		r.mu.Unlock()
 		return
 	}
 	r.writing = true
 	head, summary := r.head(state), r.visible(state)
+	head.Run.Waiting = r.waiting(head.Run.Status)
+	summary.Waiting = r.waiting(summary.Status)
+	r.rowIs(true)
 	r.mu.Unlock()
 	defer r.endWrite()
 	w := store.Write{ID: r.id, Before: before, After: &head}
@@ -75,6 +80,7 @@ func (g *Registry) quarantineUnread(id string, why error) {
 	}
 	after := head
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = errors.As(why, new(*imageError)), 0, nil, 0
+	after.Run.Waiting = nil
 	g.retrying.note(id, true, false)
 	if !after.Run.Status.Ended() {
 		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()

@@ -24,6 +24,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
@@ -104,9 +105,12 @@ type Options struct {
 type Registry struct {
 	o Options // set by New
 
+	Minutes tally.Clock // runs that start and end here, by minute
+
 	// Each of these has a lock of its own, or is written atomically.
 	retrying retrying                           // runs with a call that is being retried
 	counts   counts                             // since New
+	stale    stale                              // runs in memory whose row is stale
 	holdBack atomic.Pointer[holdBack]           // holds back runs that are loaded; nil after the start
 	lost     atomic.Pointer[Losses]             // calls that runs have made and their logs lack; nil after the start
 	parts    [store.Shards]atomic.Pointer[part] // the shards that it owns; changed under mu
@@ -120,7 +124,10 @@ type Registry struct {
 // New returns a Registry without runs. It accepts none before Own.
 func New(o Options) *Registry {
 	o.Freezing.defaults()
-	return &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
+	g := &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
+	g.stale.runs, g.stale.more = map[string]struct{}{}, make(chan struct{}, 1)
+	g.Minutes.Changed = make(chan struct{}, 1)
+	return g
 }
 
 // add makes the Run of an id, acquired, or returns nil if its shard is not owned. The caller holds mu.
@@ -317,6 +324,8 @@ func (r *Run) evictIdle() {
 			wake = r.s.NextWake()
 		}
 		g.o.Residency.Offer(&r.slot, wake)
+	case r.refs.Load() == 0 && r.staleSince != 0 && r.failed == nil && !r.part.life.Stopping() && !r.part.life.Over():
+		// KeepRows writes its row first, and releases it.
 	case r.refs.Load() == 0:
 		g.o.Residency.Withdraw(&r.slot)
 		r.gone = true

@@ -164,8 +164,9 @@ func (g *Registry) Summary(ctx context.Context, id string) (flawless.Run, error)
 		return flawless.Run{}, err
 	}
 	summary := p.s.Summary()
+	summary.Waiting = p.s.Waiting()
 	if summary.Problem = p.head.Run.Problem; summary.Problem != "" {
-		summary.Status = p.head.Run.Status
+		summary.Status, summary.Waiting = p.head.Run.Status, nil
 	}
 	return summary, nil
 }

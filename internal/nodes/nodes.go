@@ -18,27 +18,41 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
+// Options say what a node is.
+type Options struct {
+	Binary string // the program
+	Dir    string // for the directories of all nodes
+	Name   string
+	Store  string // address of the database
+	Lease  time.Duration
+	Host   string   // its IP address; "" is 127.0.0.1
+	Token  string   // of the API; "" is none
+	Within []string // a command before the program, such as one that enters a network namespace
+}
+
 // Node is a server of a cluster. It keeps its name, addresses and working directory when it is started again. Its methods may
 // be called concurrently; starting and stopping wait for each other.
 type Node struct {
-	Name  string
-	Dir   string // its working directory, and its log
-	Port  int    // of the API, on 127.0.0.1
-	Store string // address of the database
-	Lease time.Duration
+	Name string
+	Dir  string // its working directory, and its log
+	Host string
+	Port int // of the API
 
-	binary string
-	peers  int // port for other nodes
-	api    *client.Client
+	o     Options
+	peers int // port for other nodes
+	api   *client.Client
 
 	mu      sync.Mutex // held while it is started or stopped
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
 }
 
-// New returns a node that has not been started. dir is the directory for those of all nodes.
-func New(binary, dir, name, store string, lease time.Duration) (*Node, error) {
-	n := &Node{Name: name, Dir: filepath.Join(dir, name), Store: store, Lease: lease, binary: binary}
+// New returns a node that has not been started.
+func New(o Options) (*Node, error) {
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	n := &Node{Name: o.Name, Dir: filepath.Join(o.Dir, o.Name), Host: o.Host, o: o}
 	for _, port := range []*int{&n.Port, &n.peers} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -48,12 +62,12 @@ func New(binary, dir, name, store string, lease time.Duration) (*Node, error) {
 		defer l.Close()
 	}
 	var err error
-	n.api, err = client.New(client.Options{Socket: n.Socket(), Port: n.Port, NoQUIC: true, Patience: -1})
+	n.api, err = client.New(client.Options{Socket: n.Socket(), Port: n.Port, Token: o.Token, NoQUIC: true, Patience: -1})
 	return n, err
 }
 
 // Socket returns the address of the API.
-func (n *Node) Socket() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port)) }
+func (n *Node) Socket() string { return net.JoinHostPort(n.Host, strconv.Itoa(n.Port)) }
 
 // Flags returns the arguments of a command that is sent to the node.
 func (n *Node) Flags(args ...string) []string {
@@ -75,9 +89,10 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	p := exec.Command(n.binary, n.Flags("--working-dir", n.Dir, "up", "--store", n.Store, "--name", n.Name,
-		"--advertise", net.JoinHostPort("127.0.0.1", strconv.Itoa(n.peers)), "--lease", n.Lease.String())...)
-	p.Env = append(p.Environ(), "FLAWLESS_TOKEN=") // our client sends none
+	words := append(append(n.o.Within[:len(n.o.Within):len(n.o.Within)], n.o.Binary), n.Flags("--working-dir", n.Dir, "up", "--store", n.o.Store, "--name", n.Name,
+		"--advertise", net.JoinHostPort(n.Host, strconv.Itoa(n.peers)), "--lease", n.o.Lease.String())...)
+	p := exec.Command(words[0], words[1:]...)
+	p.Env = append(p.Environ(), "FLAWLESS_TOKEN="+n.o.Token)
 	p.Stdout, p.Stderr = log, log
 	if err := p.Start(); err != nil {
 		return err

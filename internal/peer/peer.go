@@ -56,14 +56,14 @@ func New(o Options) *Peer {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.known = newDirectory(o.Store, func(r *rows) { p.links.keep(r.nodes) })
-	own := pings
+	own, unknown := pings, &strangers{log: p.log}
 	p.http = &http.Server{
 		Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols), HTTP2: &own,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), ConnState: unknown.state,
 		TLSConfig: o.Key.config(func(fingerprint string) error {
 			_, err := p.known.trusts(context.Background(), fingerprint)
 			if isStranger(err) {
-				p.log.Warn("refused a connection to the address for other nodes: its certificate belongs to no living node")
+				unknown.refuse()
 			}
 			return err
 		}),

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -252,6 +254,61 @@ func TestOnlyLivingNodesAreTrusted(t *testing.T) {
 	if err := post(a.links, b.row); err == nil {
 		t.Error("a node that was called dead was answered")
 	}
+}
+
+// TestStrangersCannotUseUpConnections opens connections that never show a certificate. The oldest ones are closed long before
+// their time, and nodes still reach each other.
+func TestStrangersCannotUseUpConnections(t *testing.T) {
+	t.Parallel()
+	st := open(t)
+	a, b := join(t, st, "a", 1), join(t, st, "b", 2)
+	var all []net.Conn
+	for range maxUnknown + 20 {
+		c, err := net.Dial("tcp", b.row.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		all = append(all, c)
+	}
+	_ = all[0].SetReadDeadline(time.Now().Add(5 * time.Second))
+	var late net.Error
+	if _, err := all[0].Read(make([]byte, 1)); err == nil || errors.As(err, &late) && late.Timeout() {
+		t.Errorf("the first of too many connections is open: %v", err)
+	}
+	if got, err := a.Ask(t.Context(), 2, "echo", []byte("hi")); err != nil || string(got) != "b echo hi" {
+		t.Errorf("a node asked beside %d strangers: %q, %v", len(all), got, err)
+	}
+	for range 20 { // it keeps the connection of a node
+		c, err := net.Dial("tcp", b.row.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	a.links.mu.Lock()
+	kept := a.links.open["b"]
+	a.links.mu.Unlock()
+	if _, err := a.Ask(t.Context(), 2, "echo", []byte("again")); err != nil || kept == nil || kept.Err() != nil {
+		t.Errorf("the connection of a node is closed: %v", err)
+	}
+}
+
+// TestRefusedCertificatesAreLoggedNowAndThen: anybody can connect, and must not fill the log.
+func TestRefusedCertificatesAreLoggedNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &strangers{log: slog.New(slog.NewTextHandler(&log, nil))}
+		for range 1000 {
+			s.refuse()
+		}
+		time.Sleep(time.Minute)
+		s.refuse()
+		if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "refused=1000") {
+			t.Errorf("the log is %s", got)
+		}
+	})
 }
 
 func TestConnectionsEndWithTheRow(t *testing.T) {

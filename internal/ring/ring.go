@@ -40,6 +40,7 @@ type Entry struct {
 // Limits.
 const (
 	MaxLanes   = 16
+	MaxShards  = 257
 	maxRequest = 400
 	maxText    = 1000 // of any other text
 	dataSize   = 16 << 20
@@ -59,6 +60,7 @@ const (
 //	240     8     head: where the next entry begins
 //	256     128   by lane: number of the last acknowledged write
 //	384     128   by lane: highest number among the entries that were replaced, or are missing
+//	512     2056  by shard: how far other servers had got with its claims
 //	4096          entries, each at a multiple of 8
 //
 // An entry is its length and a CRC-32C of the rest (4 bytes each), lane and call (4 each), the number (8), and four texts with
@@ -88,6 +90,7 @@ const (
 	atHead     = 240
 	atAcked    = 256
 	atReplaced = 384
+	atClaims   = 512
 	atData     = 4096
 	textField  = 64
 )
@@ -240,6 +243,20 @@ func (r *Ring) Epoch(seen uint64) uint64 {
 		r.set(atEpoch, int64(seen))
 	}
 	return uint64(r.number(atEpoch))
+}
+
+// Claim notes how far other servers have got with the claims of a shard, unless a higher number was noted, and returns the
+// highest one that was noted before.
+func (r *Ring) Claim(shard int, seen uint64) (before uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || shard >= MaxShards {
+		return 0
+	}
+	if before = uint64(r.number(atClaims + 8*shard)); seen > before {
+		r.set(atClaims+8*shard, int64(seen))
+	}
+	return before
 }
 
 // Put adds an entry. When it returns, the entry survives the process. It may replace the oldest ones.

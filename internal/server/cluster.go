@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"iter"
 	"log/slog"
@@ -87,16 +86,28 @@ func inMemory(path string) bool {
 	return false
 }
 
-// watched yields the changes of the runs of this server as they are shown, from now on.
-func (a *api) watched(ctx context.Context) iter.Seq2[json.RawMessage, error] {
-	own := a.engine.Watch(ctx)
-	return func(yield func(json.RawMessage, error) bool) {
-		for r, err := range own {
-			var b []byte
-			if err == nil {
-				b, err = reply.JSON(shown(a.engine, r.Listed()))
+// watched yields the changes of the runs of this server as they are shown, since a position, and returns its epoch.
+func (a *api) watched(ctx context.Context, last forward.Position) (epoch string, changes iter.Seq[forward.Change]) {
+	epoch = a.engine.Epoch()
+	from, known := last[epoch]
+	of := ""
+	if known {
+		of = epoch
+	}
+	own := a.engine.Changes(ctx, of, from)
+	return epoch, func(yield func(forward.Change) bool) {
+		for c, err := range own {
+			out := forward.Change{Err: err}
+			if err == nil && c.Run != nil {
+				out.Run, out.Err = reply.JSON(shown(a.engine, c.Run.Listed()))
 			}
-			if !yield(b, err) || err != nil {
+			if c.Epoch != "" {
+				out.At = forward.Position{c.Epoch: c.N}
+			}
+			if c.Reset {
+				out.Reset.Why = "there were too many changes since"
+			}
+			if !yield(out) || out.Err != nil {
 				return
 			}
 		}

@@ -278,8 +278,14 @@ var succeeding = map[string]func(o *owned){
 		defer resp.Body.Close()
 		o.started("empty", `1`)
 		var event strings.Builder
-		for lines := bufio.NewScanner(resp.Body); lines.Scan() && lines.Text() != ""; {
-			event.WriteString(lines.Text() + "\n")
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			if event.WriteString(lines.Text() + "\n"); lines.Text() != "" {
+				continue
+			}
+			if strings.Contains(event.String(), "data: ") {
+				break
+			}
+			event.Reset() // it only has an id
 		}
 		o.described.answered("GET /api/v1/events", resp.StatusCode, resp.Header, []byte(event.String()+"\n"))
 	},
@@ -297,8 +303,15 @@ var succeeding = map[string]func(o *owned){
 	"GET /api/v1/history":                 asked("GET /api/v1/history"),
 	"POST /api/v1/history/accept":         func(o *owned) { o.do("POST", "/api/v1/history/accept", `{}`) },
 	"GET /api/v1/nodes":                   asked("GET /api/v1/nodes"),
-	"POST /api/v1/nodes/{name}/drain":     asked("POST /api/v1/nodes/a/drain"),
-	"POST /api/v1/nodes/{name}/undrain":   asked("POST /api/v1/nodes/a/undrain"),
+	"GET /api/v1/views":                   asked("GET /api/v1/views"),
+	"PUT /api/v1/views/{name}":            func(o *owned) { o.do("PUT", "/api/v1/views/v", `{"page":"runs","query":"status=failed"}`) },
+	"DELETE /api/v1/views/{name}": func(o *owned) {
+		o.do("PUT", "/api/v1/views/v", `{"page":"runs"}`)
+		o.do("DELETE", "/api/v1/views/v", "")
+	},
+	"GET /api/v1/stats":                 func(o *owned) { o.started("empty", `1`); o.do("GET", "/api/v1/stats", "") },
+	"POST /api/v1/nodes/{name}/drain":   asked("POST /api/v1/nodes/a/drain"),
+	"POST /api/v1/nodes/{name}/undrain": asked("POST /api/v1/nodes/a/undrain"),
 	"DELETE /api/v1/limits/{host}": func(o *owned) {
 		o.do("PUT", "/api/v1/limits/b.example.com", `{"rate":"1/s"}`)
 		o.do("DELETE", "/api/v1/limits/b.example.com", "")

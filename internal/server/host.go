@@ -50,8 +50,7 @@ func (a *api) hosts() {
 		})
 	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "Get the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*body[flawless.Host], error) {
-			h, err := a.engine.Policy().Host(in.Host)
-			return &body[flawless.Host]{h}, reply.From(err)
+			return bodyOf(a.engine.Policy().Host(in.Host))
 		})
 	huma.Register(a.huma, operation("remove-host", http.MethodDelete, "/hosts/{host}", "Remove the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*struct{}, error) {
@@ -63,8 +62,7 @@ func (a *api) hosts() {
 			Body UrgeCall `required:"false"`
 		}) (*body[flawless.Run], error) {
 			b := in.Body
-			r, err := a.engine.Urge(ctx, in.ID, core.RetryDecision{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
-			return &body[flawless.Run]{r}, reply.From(err)
+			return bodyOf(a.engine.Urge(ctx, in.ID, core.RetryDecision{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note}))
 		})
 }
 

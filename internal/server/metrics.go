@@ -41,6 +41,7 @@ var metrics = []metric{
 	}),
 	gauge("runs_unresolved", "Open runs that wait for a decision about a call whose outcome is unknown.", func(s *scrape) float64 { return float64(s.Unresolved) }),
 	gauge("runs_quarantined", "Runs that cannot continue because of damage or divergence.", func(s *scrape) float64 { return float64(s.Metrics.Quarantined) }),
+	gauge("runs_held", "Runs that are held because the database may have lost calls. Should be 0.", func(s *scrape) float64 { return float64(s.Held) }),
 	gauge("runs_retrying", "Runs with a failed call that is being retried.", func(s *scrape) float64 { return float64(s.Retrying) }),
 	gauge("store_damaged_files", "Damaged files of the store, as of the last check. Should be 0.", func(s *scrape) float64 {
 		if s.Check == nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -34,8 +35,7 @@ func (a *api) nodes() {
 	} {
 		huma.Register(a.huma, operation(op.id, http.MethodPost, op.path, op.summary),
 			func(ctx context.Context, in *NodePath) (*body[flawless.NodeStatus], error) {
-				n, err := a.engine.DrainNode(ctx, in.Name, op.drain)
-				return &body[flawless.NodeStatus]{n}, reply.From(err)
+				return bodyOf(a.engine.DrainNode(ctx, in.Name, op.drain))
 			})
 	}
 }
@@ -50,7 +50,7 @@ func ready(e *engine.Engine) http.HandlerFunc {
 			plain(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		plain(w, http.StatusOK, "ok")
+		plain(w, http.StatusOK, strings.TrimSuffix("ok; "+e.Health().History, "; "))
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,8 +40,9 @@ type Started struct {
 
 // Page is a page of runs.
 type Page struct {
-	Runs []flawless.Run `json:"runs"`
-	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing on the last page. Other pages may also have fewer runs than the limit"`
+	Runs    []flawless.Run `json:"runs"`
+	Next    string         `json:"next,omitempty" doc:"cursor of the next page; missing on the last page. Other pages may also have fewer runs than the limit"`
+	Partial bool           `json:"partial,omitempty" doc:"the search stopped early in order to answer quickly; continue with next, even if there are no runs here"`
 }
 
 // Word is who requests a change of a run, and why.
@@ -193,6 +195,8 @@ func (a *api) list(ctx context.Context, in *struct {
 	Label    []string          `query:"label,explode" doc:"label as name=value; repeatable, all must match"`
 	Parent   string            `query:"parent" doc:"runs started by this run"`
 	Retrying bool              `query:"retrying" doc:"only runs with a failed call that is being retried"`
+	Prefix   string            `query:"prefix" maxLength:"1000" doc:"runs whose id begins with this"`
+	Text     string            `query:"text" maxLength:"1000" doc:"runs with this text in their failure or problem, or in the reason or request of a call that is unresolved or retried; case does not matter"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"maximum number of runs"`
 	Cursor   string            `query:"cursor" doc:"next of the previous page"`
 },
@@ -206,12 +210,12 @@ func (a *api) list(ctx context.Context, in *struct {
 		labels[name] = value
 	}
 	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
-		Until: in.Until, Labels: labels, Parent: in.Parent, Retrying: in.Retrying, Limit: in.Limit, Cursor: in.Cursor})
+		Until: in.Until, Labels: labels, Parent: in.Parent, Retrying: in.Retrying, Prefix: in.Prefix, Text: in.Text, Limit: in.Limit, Cursor: in.Cursor})
 	if runs == nil {
 		runs = []flawless.Run{}
 	}
 	for i := range runs {
 		runs[i] = runs[i].Listed()
 	}
-	return &body[Page]{Page{runs, next}}, reply.From(err)
+	return &body[Page]{Page{runs, next, next != "" && len(runs) < cmp.Or(in.Limit, 50)}}, reply.From(err)
 }

@@ -84,6 +84,8 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.limits()
 	a.history()
 	a.nodes()
+	a.stats()
+	a.views()
 	a.hosts()
 	a.settings()
 	a.schedules()
@@ -175,6 +177,9 @@ func shown(e *engine.Engine, v any) any {
 func (a *api) encode(w io.Writer, v any) error { return reply.WriteJSON(w, shown(a.engine, v)) }
 
 type body[T any] struct{ Body T }
+
+// bodyOf returns what an operation answers whose result is v, err.
+func bodyOf[T any](v T, err error) (*body[T], error) { return &body[T]{v}, reply.From(err) }
 
 func (a *api) about() {
 	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Get the version of the server"),

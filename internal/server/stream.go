@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -63,6 +64,14 @@ func (s *stream) send(event, id string, v any) error {
 	if err == nil {
 		_, err = s.w.Write(append(b, '\n')) // without copying it into a string: a record can be long
 	}
+	return cmp.Or(err, s.flush())
+}
+
+// mark sends an id without an event: the reader has everything up to there.
+func (s *stream) mark(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := io.WriteString(s.w, "id: "+id+"\n\n")
 	return cmp.Or(err, s.flush())
 }
 
@@ -125,14 +134,24 @@ func (a *api) streams() {
 		}), nil
 	})
 	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Follow the changes of all runs"),
-		"`run` events, of all servers on the database; a `reset` event where changes may be missing, because a server has stopped or is new: look at the runs again",
+		"`run` events, of all servers on the database; a `reset` event where changes may be missing, because a server has stopped or is new, or you were away for too long: look at the runs again",
 		eventKind{"run", typeOf[flawless.Run]()}, eventKind{"reset", typeOf[forward.Reset]()})
-	huma.Register(a.huma, watch, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
+	huma.Register(a.huma, watch, func(ctx context.Context, in *struct {
+		Last string `header:"Last-Event-ID" doc:"id of the last event that you received. The stream then begins with the runs that have changed since; each server remembers the last 10,000 changes"`
+	}) (*huma.StreamResponse, error) {
+		last := forward.ParsePosition(in.Last)
 		ctx, end := context.WithCancel(ctx)
-		w := forward.Watch(ctx, a.peer, a.watched(ctx))
+		epoch, own := a.watched(ctx, last)
+		w := forward.Watch(ctx, a.peer, last.String(), epoch, own)
 		return a.streaming(func(ctx context.Context, s *stream) error {
 			defer w.Close()
 			defer end()
+			if in.Last != "" && last == nil {
+				if err := s.send("reset", "", forward.Reset{Why: "the id " + strconv.Quote(in.Last) + " is not one of an event"}); err != nil {
+					return err
+				}
+			}
+			at := forward.Position{}
 			for {
 				var c forward.Change
 				select {
@@ -140,14 +159,21 @@ func (a *api) streams() {
 				case <-ctx.Done():
 					return ctx.Err()
 				}
+				id := ""
+				if c.At != nil {
+					maps.Copy(at, c.At)
+					id = at.String()
+				}
 				var err error
 				switch {
 				case c.Err != nil:
 					return c.Err
-				case c.Run == nil:
-					err = s.send("reset", "", c.Reset)
-				default:
-					err = s.send("run", "", c.Run)
+				case c.Reset.Why != "":
+					err = s.send("reset", id, c.Reset)
+				case c.Run != nil:
+					err = s.send("run", id, c.Run)
+				case id != "":
+					err = s.mark(id)
 				}
 				if err != nil {
 					return err

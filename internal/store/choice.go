@@ -6,6 +6,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/merge"
 )
 
 // Every run is in several lists. For a filter, there can be several plans to find the runs that it selects. A plan is a
@@ -16,7 +17,7 @@ import (
 const shortPlan = 200
 
 // lists returns the plans to follow, as the key prefixes of their lists.
-func (s *Store) lists(ctx context.Context, f flawless.Filter, before position) ([][]key.Key, error) {
+func (s *Store) lists(ctx context.Context, f flawless.Filter, before merge.Position) ([][]key.Key, error) {
 	plans, err := s.plans(ctx, f)
 	if err != nil || len(plans) == 1 {
 		return plans, err
@@ -121,9 +122,9 @@ func (s *Store) branches(ctx context.Context, prefix key.Key) ([]key.Key, error)
 }
 
 // length returns the number of runs in lists. It stops counting above shortPlan.
-func (s *Store) length(ctx context.Context, prefixes []key.Key, f flawless.Filter, before position) (n int, err error) {
+func (s *Store) length(ctx context.Context, prefixes []key.Key, f flawless.Filter, before merge.Position) (n int, err error) {
 	for _, prefix := range prefixes {
-		r := part(prefix, f, before)
+		r := merge.Within{Since: f.Since, Until: f.Until, Before: before}.Part(prefix)
 		r.Limit = shortPlan + 1 - n
 		for _, err := range s.kv.Scan(ctx, r) {
 			if err != nil {

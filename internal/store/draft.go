@@ -5,6 +5,7 @@ import (
 
 	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // maxKept is the maximum size of a buffer that is reused; maxKeys is the maximum growth of the buffer for keys.
@@ -20,6 +21,7 @@ type draft struct {
 	text  bytes.Buffer // for values; slices of it stay valid when the buffer grows
 	keys  []byte
 	epoch uint64 // of the shard that is written
+	slot  *tally.Slot
 }
 
 func (s *Store) draft() *draft { return s.drafts.Get().(*draft) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // History returns whether the logs can be trusted to have every call that was made.
@@ -18,54 +19,52 @@ func (s *Store) History(ctx context.Context) (h flawless.History, err error) {
 	return h, err
 }
 
-// PutHistory replaces the history. It returns [flawless.Conflict] if the stored one is not before, and [flawless.Fenced]
-// if l owns no shard; nothing has changed then.
-func (s *Store) PutHistory(ctx context.Context, l *Lease, before, after flawless.History) error {
+// ChangeHistory changes the history with f, which reports whether it has changed anything, and returns it. f may be called
+// several times: again if another server has changed it meanwhile. It needs no lease, because a change expects what it has
+// read. A crash in the middle leaves the old or the new history.
+func (s *Store) ChangeHistory(ctx context.Context, f func(h *flawless.History) bool) (flawless.History, error) {
+	for {
+		d := s.draft()
+		h, changed, err := s.draftHistory(ctx, d, f)
+		if err == nil && changed {
+			err = s.kv.Apply(ctx, &d.batch)
+		}
+		s.release(d)
+		switch {
+		case err == nil:
+			return h, nil
+		case !errors.Is(err, flawless.Fenced):
+			return h, fmt.Errorf("writing the history of the store: %w", err)
+		}
+	}
+}
+
+// draftHistory adds a change of the history to a draft.
+func (s *Store) draftHistory(ctx context.Context, d *draft, f func(h *flawless.History) bool) (h flawless.History, changed bool, err error) {
 	stored, err := s.kv.Get(ctx, key.History.Key())
 	if err != nil && !errors.Is(err, flawless.NotFound) {
-		return fmt.Errorf("writing the history of the store: %w", err)
+		return h, false, err
 	}
-	known := stored == nil // nobody has written it
-	if !known {
-		var h flawless.History
+	if stored != nil {
 		if err := s.codec.Decode(stored, &h); err != nil {
-			return fmt.Errorf("writing the history of the store: %w", err)
+			return h, false, err
 		}
-		known = h.Open == before.Open && len(h.Shards) == len(before.Shards) && h.Since.Equal(before.Since) && len(h.Reasons) == len(before.Reasons)
 	}
-	if !known {
-		return fmt.Errorf("writing the history of the store: it has changed meanwhile: %w", flawless.Conflict)
+	if !f(&h) {
+		return h, false, nil
 	}
-	err = s.underAny(ctx, l, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{Key: d.keep(key.History.Key()), Value: stored})
-		return d.set(s.codec, key.History.Key(), &after)
-	})
-	if err != nil {
-		return fmt.Errorf("writing the history of the store: %w", err)
-	}
-	return nil
+	d.batch.Expect = append(d.batch.Expect, Item{Key: d.keep(key.History.Key()), Value: stored})
+	return h, true, d.set(s.codec, key.History.Key(), &h)
 }
 
 // Losses returns the losses of the database that are not settled, see [Numbered].
-func (s *Store) Losses(ctx context.Context) ([]Loss, error) {
-	if n, ok := s.kv.KV.(Numbered); ok {
-		return n.Losses(ctx)
-	}
-	return nil, nil
-}
+func (s *Store) Losses(ctx context.Context) ([]Loss, error) { return kv.Losses(ctx, s.kv.KV) }
 
 // SettleLoss forgets a loss, once nothing can happen twice because of it.
-func (s *Store) SettleLoss(ctx context.Context, l Loss) error {
-	if n, ok := s.kv.KV.(Numbered); ok {
-		return n.Settle(ctx, l)
-	}
-	return nil
-}
+func (s *Store) SettleLoss(ctx context.Context, l Loss) error { return kv.Settle(ctx, s.kv.KV, l) }
+
+// Branch names the history of the database that has all writes of this store, see [Changer]; "" if it has no name.
+func (s *Store) Branch() string { return kv.Branch(s.kv.KV) }
 
 // Moves returns how often the database has moved to another server, see [Changer].
-func (s *Store) Moves() uint64 {
-	if c, ok := s.kv.KV.(Changer); ok {
-		return c.Changes()
-	}
-	return 0
-}
+func (s *Store) Moves() uint64 { return kv.Changes(s.kv.KV) }

@@ -133,6 +133,8 @@ func (s *Store) reindexed(kv KV, generation uint64) *reindex.KV {
 			}
 			return d.batch.Set[0], nil
 		},
+		Totals: s.totals,
+		Pause:  s.tally.Pause,
 	}, generation)
 }
 

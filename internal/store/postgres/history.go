@@ -152,7 +152,7 @@ func (db *DB) noteLoss(ctx context.Context, x execer, l store.Loss) error {
 	}
 	var before store.Loss
 	if err == nil && json.Unmarshal([]byte(text), &before) == nil {
-		l.Older = l.Older || before.Older
+		l.Older, l.Moved = l.Older || before.Older, l.Moved && before.Moved
 		for i := range min(len(l.Left), len(before.Left)) {
 			l.Left[i] = min(l.Left[i], before.Left[i])
 		}
@@ -203,7 +203,7 @@ func (db *DB) comparePrimary(ctx context.Context, tx pgx.Tx, compared bool) erro
 		return nil
 	}
 	if err == nil && !compared {
-		l := store.Loss{Found: time.Now().UTC(), Older: true, Why: "another server has become the primary, and the files are gone with which the servers that used the old one could tell whether it has all writes"}
+		l := store.Loss{Found: time.Now().UTC(), Older: true, Moved: true, Why: "another server has become the primary, and the files are gone with which the servers that used the old one could tell whether it has all writes"}
 		if err := db.noteLoss(ctx, tx, l); err != nil {
 			return err
 		}
@@ -216,8 +216,10 @@ func (db *DB) notePrimary(ctx context.Context, x execer, now string) error {
 	return err
 }
 
-// followPrimary notes that the numbers were compared with another server than before, and that it has all writes.
-func (db *DB) followPrimary(ctx context.Context, conn *pgx.Conn) error {
+// followPrimary notes that the numbers in there were read from another server than before, which has all acknowledged
+// writes. A lane may still be connected to the old one, and get an answer from it at this moment: under the lock, that
+// counts either before the comparison or not at all.
+func (db *DB) followPrimary(ctx context.Context, conn *pgx.Conn, there map[int32]int64) error {
 	before := db.at.Load()
 	if before == nil {
 		return nil
@@ -231,15 +233,52 @@ func (db *DB) followPrimary(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	if db.at.CompareAndSwap(before, &now) {
-		db.log.Info("the database has another primary, which has all acknowledged writes of this server", "before", *before, "now", now)
-		db.changes.Add(1)
+	db.moving.Lock()
+	defer db.moving.Unlock()
+	if db.at.Load() != before { // another connection has compared
+		return nil
 	}
+	if there != nil {
+		if err := db.compare(db.acknowledgedNow(), there); err != nil {
+			return err
+		}
+	}
+	db.at.Store(&now)
+	db.changes.Add(1)
+	db.log.Info("the database has another primary, which has all acknowledged writes of this server", "before", *before, "now", now)
 	return nil
+}
+
+// branchOf returns the server that a connection is to, as [DB.Branch] names it.
+func (db *DB) branchOf(ctx context.Context, conn *pgx.Conn) string {
+	if now := db.primary(ctx, conn); now != "" {
+		return now
+	}
+	return db.Branch() // it has no name, or is as good as gone
+}
+
+// counts calls f, which counts an answer, unless the numbers were compared with another server than the one that has given
+// the answer. Otherwise nobody would miss the write if that server is not the primary any more.
+func (l *lane) counts(f func()) bool {
+	l.db.moving.Lock()
+	defer l.db.moving.Unlock()
+	if l.branch != l.db.Branch() {
+		return false
+	}
+	f()
+	return true
 }
 
 // Changes implements store.Changer.
 func (db *DB) Changes() uint64 { return db.changes.Load() }
+
+// Branch implements store.Changer.
+func (db *DB) Branch() string {
+	if at := db.at.Load(); at != nil {
+		return *at
+	}
+	return ""
+}
 
 // Losses implements store.Numbered.
 func (db *DB) Losses(ctx context.Context) (losses []store.Loss, err error) {

@@ -1,9 +1,13 @@
 package postgres
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/flawless-engine/flawless/internal/ring"
@@ -198,6 +202,51 @@ func TestAnotherPrimaryRaisesQuestion(t *testing.T) {
 		t.Errorf("nobody has compared, and a new server says %+v", losses)
 	}
 	crash(t, fresh)
+}
+
+// TestOldPrimaryAcknowledgesNothing: the old primary still answers on a connection, while another connection has compared the
+// numbers with the new one. What it would acknowledge then, nobody would miss.
+func TestOldPrimaryAcknowledgesNothing(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t, nil)
+	b := s.Standby(t)
+	var promoted atomic.Bool
+	o := remembering(t.TempDir())
+	o.Lanes = 1
+	o.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		port := s.Port()
+		if promoted.Load() {
+			port = b.Port()
+		}
+		return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	db, err := Open(t.Context(), s.URL(pgtest.User), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crash(t, db)
+	apply(t, db, set(item("a", "1")))
+	before := db.Branch()
+	for s.Exec(t, "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()") != "1" {
+	}
+	b.Promote(t)
+	promoted.Store(true)
+	db.pool.Reset() // the next reader connects anew
+	if _, err := db.Get(t.Context(), []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if db.Branch() == before || db.Changes() != 1 {
+		t.Fatalf("the branch was %s and is %s, with %d changes", before, db.Branch(), db.Changes())
+	}
+	apply(t, db, set(item("a", "2")))
+	for _, row := range []struct {
+		at   *pgtest.Server
+		want string
+	}{{s, "1"}, {b, "2"}} {
+		if got := row.at.Exec(t, "SELECT convert_from(v, 'UTF8') FROM x.rows WHERE k = 'a'"); got != row.want {
+			t.Errorf("a server has %q, want %q", got, row.want)
+		}
+	}
 }
 
 // TestLateStatementOfFormerProcess: what the last process has sent takes no effect after the next one has begun.

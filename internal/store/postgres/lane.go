@@ -34,11 +34,15 @@ type lane struct {
 	n          atomic.Int64
 	process    uint32 // of the server, for the last connection on which a statement was sent
 	sent       bool   // a statement was sent, and its outcome is unknown
+	branch     string // which server it is connected to, see DB.Branch
 	local      bool   // a commit was not waited for by the server: its standby may not have it
 }
 
 // errSilent is the reason for closing a connection on which a statement gets no answer.
 var errSilent = errors.New("the server did not answer in time")
+
+// errMovedOn is the error if a server answers that is not the primary any more, as far as another connection knows.
+var errMovedOn = errors.New("the database has another primary")
 
 // notice notes that the server has not waited for its standby, because somebody cancelled the wait.
 func (l *lane) notice(_ *pgconn.PgConn, n *pgconn.Notice) {
@@ -158,6 +162,9 @@ func (l *lane) answerAll(group []*batch, err error) {
 // attempt sends a group as one statement. If it returns an error and sent is not set, the statement has not taken
 // effect.
 func (l *lane) attempt(group []*batch) (failed []int32, err error) {
+	if l.conn != nil && l.branch != l.db.Branch() {
+		l.disconnect()
+	}
 	if l.conn == nil {
 		if _, _, err := l.recover(); err != nil {
 			return nil, err
@@ -172,8 +179,10 @@ func (l *lane) attempt(group []*batch) (failed []int32, err error) {
 		l.db.log.Error("the database has acknowledged a write without keeping it, asking again", "error", checkSettings(values))
 		l.disconnect()
 		return nil, errSilent
+	case err == nil && !l.counts(func() { l.n.Add(1) }):
+		l.disconnect()
+		return nil, errMovedOn
 	case err == nil:
-		l.n.Add(1)
 		l.sent = false
 		return failed, nil
 	case classify(err) == unknown:

@@ -75,6 +75,7 @@ type DB struct {
 	memory     Memory                    // nil is none
 	at         atomic.Pointer[string]    // the server with which numbers were last compared, nil if it is not known
 	changes    atomic.Uint64             // how often that was another one
+	moving     sync.Mutex                // held while at changes, and while a lane counts an answer
 }
 
 // Open opens the tables in a schema of the database at an address (postgres://…), and creates both if necessary. What
@@ -85,11 +86,12 @@ type DB struct {
 // and the error of Memory. Writes that the database has lost are no error: see [DB.Losses]. A crash in the middle leaves
 // tables that can be opened. No error and no log line contains the password.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
-	pool, err := parse(address)
+	pool, pooled, err := parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	db := newDB(pool, o)
+	db.pooled = pooled
 	if err := db.open(ctx, pool); err != nil {
 		db.stop()
 		return nil, fmt.Errorf("opening the store (%s): %w", db.Where(), err)
@@ -170,6 +172,11 @@ func (db *DB) open(ctx context.Context, pool *pgxpool.Config) error {
 	for _, l := range db.lanes[1:] {
 		if err == nil {
 			l.conn, err = db.connect(ctx, l.notice)
+		}
+	}
+	for _, l := range db.lanes {
+		if err == nil {
+			l.branch = db.branchOf(ctx, l.conn)
 		}
 	}
 	if err == nil {

@@ -53,13 +53,14 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	if err != nil {
 		return false, nil, err
 	}
-	l.conn, l.local = conn, false
+	l.conn, l.local, l.branch = conn, false, ""
 	end := l.watch()
 	defer end()
 	defer l.unblock()()
 	if err := l.db.verify(context.Background(), conn); err != nil {
 		return false, nil, err
 	}
+	l.branch = l.db.branchOf(context.Background(), conn)
 	// This waits for a statement that is being executed on the old connection. As soon as it is committed, statements
 	// with the old generation do nothing, and an earlier commit is as durable as this one.
 	l.highest++
@@ -78,8 +79,9 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	case l.local:
 		return false, nil, fmt.Errorf("the server has not waited for its standby")
 	case n == was+1 && l.sent:
-		took = true
-		l.n.Store(n)
+		if took = l.counts(func() { l.n.Store(n) }); !took {
+			return false, nil, errMovedOn
+		}
 	case n != was && l.db.o.Passing:
 		l.n.Store(n)
 	case n != was:
@@ -124,13 +126,10 @@ func (l *lane) unblock() (done func()) {
 // verify returns [Lost] if the database has fewer writes than it has acknowledged. It is called for every new connection,
 // since that may be one to another server, or to a restored database.
 func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
-	acknowledged := make([]int64, len(db.lanes)) // before the database is read
-	for i, l := range db.lanes {
-		acknowledged[i] = l.n.Load()
-	}
 	if db.o.Passing {
-		return db.followPrimary(ctx, conn)
+		return db.followPrimary(ctx, conn, nil)
 	}
+	acknowledged := db.acknowledgedNow() // before the database is read
 	rows, err := conn.Query(ctx, db.numbers(), db.node)
 	if err != nil {
 		return err
@@ -145,12 +144,29 @@ func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+	if err := db.compare(acknowledged, there); err != nil {
+		return err
+	}
+	return db.followPrimary(ctx, conn, there)
+}
+
+// acknowledgedNow returns the numbers of the last acknowledged writes, by lane.
+func (db *DB) acknowledgedNow() []int64 {
+	numbers := make([]int64, len(db.lanes))
+	for i, l := range db.lanes {
+		numbers[i] = l.n.Load()
+	}
+	return numbers
+}
+
+// compare returns [Lost] if the database has fewer writes of a lane than were acknowledged.
+func (db *DB) compare(acknowledged []int64, there map[int32]int64) error {
 	for i, was := range acknowledged {
 		if n, ok := there[int32(i)]; !ok || n < was {
 			return db.lost("lane %d is at write %d, but %d were acknowledged", i, n, was)
 		}
 	}
-	return db.followPrimary(ctx, conn)
+	return nil
 }
 
 // lost returns the error for writes that are gone.

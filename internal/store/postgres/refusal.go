@@ -31,6 +31,7 @@ const (
 	noPrivilege          = "42501"
 	duplicateSchema      = "42P06"
 	duplicateTable       = "42P07"
+	duplicateObject      = "42710" // the type of rows of a table that is being created
 	noSuchTable          = "42P01"
 	noSuchSchema         = "3F000"
 	diskFull             = "53100"

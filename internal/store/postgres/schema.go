@@ -32,11 +32,11 @@ func (c *connector) migrate(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		switch pg.Code {
-		case uniqueViolation, duplicateSchema, duplicateTable, serializationFailure, deadlockDetected, lockNotAvailable: // another server does the same
+		case uniqueViolation, duplicateSchema, duplicateTable, duplicateObject, serializationFailure, deadlockDetected, lockNotAvailable: // another server does the same
 		default:
 			return err
 		}
-		if pg.Code == duplicateTable && pause > 100*time.Millisecond {
+		if (pg.Code == duplicateTable || pg.Code == duplicateObject) && pause > 100*time.Millisecond {
 			return fmt.Errorf("the schema %s has tables that are not from flawless (%s): give another one with --store-schema: %w", c.schema, pg.Message, flawless.Invalid)
 		}
 		select {

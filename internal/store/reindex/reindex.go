@@ -21,6 +21,17 @@ type Rows struct {
 	Index func(head []byte) ([]kv.Item, error)
 	// Generation returns the row that says which generation of the indexes is the current one.
 	Generation func(n uint64) (kv.Item, error)
+	// Totals returns what counts the runs, for rows that are not of one run; nil if there are none.
+	Totals func() Totals
+	// Pause keeps those from writing whose rows depend on rows that are there already, until resume is called; nil if
+	// there are none.
+	Pause func() (resume func())
+}
+
+// Totals makes rows of all runs.
+type Totals interface {
+	Add(head []byte) error // takes in a run, from its head as stored
+	Rows() ([]kv.Item, error)
 }
 
 // KV is a database that rebuilds the indexes from the heads of the runs if they cannot be read. The new rows belong to
@@ -54,6 +65,9 @@ func New(on kv.KV, rows Rows, generation uint64) *KV {
 	return db
 }
 
+// CurrentGeneration returns the number of the current generation of the indexes.
+func (db *KV) CurrentGeneration() uint64 { return db.generation.Load() }
+
 // Damage returns the first damage that was found, or "".
 func (db *KV) Damage() string {
 	if text := db.damage.Load(); text != nil {
@@ -62,7 +76,9 @@ func (db *KV) Damage() string {
 	return ""
 }
 
-// note remembers damage.
+// Note remembers damage, and returns err.
+func (db *KV) Note(err error) error { return db.note(err) }
+
 func (db *KV) note(err error) error {
 	if errors.Is(err, flawless.Damaged) {
 		text := err.Error()
@@ -171,6 +187,9 @@ const rowsAtOnce = 500
 // rebuild rebuilds all indexes, unless the current generation is a later one. It blocks all writes meanwhile. If the
 // head of a run cannot be read, it changes nothing, because the run would be lost.
 func (db *KV) rebuild(ctx context.Context, generation uint64) error {
+	if db.rows.Pause != nil {
+		defer db.rows.Pause()()
+	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.generation.Load() != generation {
@@ -181,11 +200,18 @@ func (db *KV) rebuild(ctx context.Context, generation uint64) error {
 		return err
 	}
 	var b kv.Batch
+	var totals Totals
+	if db.rows.Totals != nil {
+		totals = db.rows.Totals()
+	}
 	n := 0
 	for item, err := range db.KV.Scan(ctx, kv.Range{From: key.Head.Key(), To: key.Head.Key().End()}) {
 		var rows []kv.Item
 		if err == nil {
 			rows, err = db.rows.Index(item.Value)
+		}
+		if err == nil && totals != nil {
+			err = totals.Add(item.Value)
 		}
 		if err != nil {
 			return err
@@ -197,6 +223,13 @@ func (db *KV) rebuild(ctx context.Context, generation uint64) error {
 			}
 			b.Set = nil
 		}
+	}
+	if totals != nil {
+		rows, err := totals.Rows()
+		if err != nil {
+			return err
+		}
+		b.Set = append(b.Set, rows...)
 	}
 	row, err := db.rows.Generation(next)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
 // writes returns all operations of a store that change something, under the names of their methods and in an order in
@@ -35,6 +36,12 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		}},
 		{"PutCheck", func(ctx context.Context, l *store.Lease) error {
 			return s.PutCheck(ctx, l, flawless.StoreCheck{Total: 1})
+		}},
+		{"PutView", func(ctx context.Context, l *store.Lease) error {
+			return s.PutView(ctx, l, "v", nil, &flawless.View{Name: "v"})
+		}},
+		{"PutMinutes", func(ctx context.Context, l *store.Lease) error {
+			return s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil)
 		}},
 		{"PutState", func(ctx context.Context, l *store.Lease) error {
 			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
@@ -67,9 +74,6 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			_, err := s.WriteAt(ctx, l, store.Write{ID: "open", Seq: 7, Entries: entries(1)})
 			return err
 		}},
-		{"PutHistory", func(ctx context.Context, l *store.Lease) error {
-			return s.PutHistory(ctx, l, flawless.History{}, flawless.History{Open: true})
-		}},
 		{"KeepBinary", func(ctx context.Context, l *store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
 		{"Reserve", func(ctx context.Context, l *store.Lease) (err error) {
 			mark, err = s.Reserve(ctx, l, []string{"d1"}, true, func(store.Mark) bool { return false })
@@ -84,8 +88,8 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease. Catalog writes
 // at most once.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Catalog", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Module", "Modules",
-	"ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers"}
+var unleased = []string{"Active", "Adopt", "Binary", "Branch", "CanCheck", "Catalog", "ChangeHistory", "Changes", "Check", "Claim", "ClaimAbove", "ClaimFree", "Close", "Confirm", "Counts", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Grants", "HasBinary", "Head", "History", "Holders", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limit", "Limits", "Log", "LogPage", "Losses", "Minutes",
+	"Module", "Modules", "ModulesWithRuns", "Moves", "Nodes", "Owners", "Placed", "PutNode", "Reclaim", "RememberClaims", "Runs", "Schedules", "Secrets", "Settings", "SettleLoss", "State", "States", "TakeOver", "Timers", "Views"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {

@@ -12,7 +12,11 @@ import (
 // join writes the row of a node.
 func join(t *testing.T, s *store.Store, id string) flawless.Node {
 	t.Helper()
-	n := flawless.Node{ID: id, Name: id, Beat: 1}
+	return joinWith(t, s, flawless.Node{ID: id, Name: id, Beat: 1})
+}
+
+func joinWith(t *testing.T, s *store.Store, n flawless.Node) flawless.Node {
+	t.Helper()
 	if err := s.PutNode(t.Context(), nil, &n); err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +27,7 @@ func join(t *testing.T, s *store.Store, id string) flawless.Node {
 func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	one, two := openStore(t, kv), openStore(t, kv)
-	a, b := join(t, one, "a"), join(t, two, "b")
+	a, b := joinWith(t, one, flawless.Node{ID: "a", Name: "anna", Ring: "ring", Branch: "branch"}), join(t, two, "b")
 	la, err := one.Claim(t.Context(), "a", 1, 2, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +58,11 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	same(t, "the shards of the dead node", []store.Shard{1, 2, 3}, shards)
 	same(t, "the shards of its successor", []store.Shard{1, 2, 3, 4, 5}, lb.Owned())
+	history, err := one.History(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "what somebody has to find out", []flawless.HistoryRing{{ID: "ring", Node: "anna", Branch: "branch", State: flawless.RingTaken, Shards: []int{1, 2, 3}}}, history.Rings)
 	again := renewed
 	again.Beat++
 	code(t, "a renewal of the dead node", one.PutNode(t.Context(), &renewed, &again), flawless.Fenced)

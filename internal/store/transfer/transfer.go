@@ -154,8 +154,17 @@ func (t *transfer) leave(ctx context.Context) (*store.Transfer, []byte, error) {
 	if st.Identity().Holding {
 		return nil, nil, fmt.Errorf("%s is a copy whose runs are not all on hold yet: start the server on it once: %w", t.From.Name, flawless.Conflict)
 	}
+	nodes, err := t.known(ctx, st)
+	if err != nil {
+		return nil, nil, err
+	}
 	if _, err := st.Claim(ctx, "flawless store copy"); err != nil {
 		return nil, nil, err
+	}
+	for _, n := range nodes { // they own nothing any more, and nobody shall wait for them at the target
+		if err := st.PutNode(ctx, &n, nil); err != nil {
+			return nil, nil, fmt.Errorf("%s: node %s runs: stop it first: %w: %w", t.From.Name, n.Name, err, flawless.Conflict)
+		}
 	}
 	t.report.Store = st.Identity().ID
 	mark := &store.Transfer{ID: rand.Text(), Role: store.Moved, Other: t.To.Name, Store: t.report.Store}
@@ -164,6 +173,28 @@ func (t *transfer) leave(ctx context.Context) (*store.Transfer, []byte, error) {
 		return nil, nil, fmt.Errorf("marking %s as moved: %w", t.From.Name, err)
 	}
 	return mark, row, nil
+}
+
+// known returns the nodes of a store whose logs have every call that was made, as far as that can be known without their
+// rings. These belong to this database, and nobody asks for them at the target.
+func (t *transfer) known(ctx context.Context, st *store.Store) ([]flawless.Node, error) {
+	h, err := st.History(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h.Open || len(h.Rings) > 0 || len(h.Resuming) > 0 {
+		return nil, fmt.Errorf("%s may have lost calls that were made, and runs are held because of that: start a server on it, decide with flawless history, and stop it again: %w", t.From.Name, flawless.Conflict)
+	}
+	nodes, err := st.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if !n.Dead && n.Ring != "" && n.Branch != st.Branch() {
+			return nil, fmt.Errorf("%s is another database server than the one that node %s has used, and may lack its newest calls: start a server on it, in the working directory of that node if it is still there, and stop it again: %w", t.From.Name, n.Name, flawless.Conflict)
+		}
+	}
+	return nodes, nil
 }
 
 // unmark makes the source a store again.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -83,6 +84,9 @@ func (p Place) open(ctx context.Context, create bool) (*side, error) {
 		}
 		return &side{Side: transfer.Side{KV: db, Name: db.Where()}}, nil
 	}
+	if mistyped(p.Address) {
+		return nil, fmt.Errorf("a store is in a directory, or at the address of a database: write ./DIRECTORY or postgres://USER@HOST:PORT/DATABASE: %w", flawless.Invalid)
+	}
 	full, err := filepath.Abs(p.Address)
 	if err != nil {
 		return nil, fmt.Errorf("the working directory %s: %w: %w", p.Address, err, flawless.Invalid)
@@ -101,6 +105,17 @@ func (p Place) open(ctx context.Context, create bool) (*side, error) {
 		return nil, err
 	}
 	return &side{transfer.Side{KV: db, Name: "directory " + full}, dir}, nil
+}
+
+// mistyped reports whether text is meant as the address of a database but is none. An error must not quote it, because its
+// password may be in any place, and no directory is made of that name.
+func mistyped(text string) bool {
+	if strings.Contains(text, "://") || strings.Contains(strings.ToLower(text), "password=") {
+		return true
+	}
+	user, _, found := strings.Cut(text, "@")
+	_, err := os.Stat(text)
+	return found && strings.Contains(user, ":") && err != nil
 }
 
 // original refuses a directory that is a copy of another one: the original may go on elsewhere.

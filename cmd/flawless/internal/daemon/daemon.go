@@ -7,12 +7,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -134,7 +136,11 @@ func serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
+	defer func() {
+		brief, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // it may be compiling what nobody waits for
+		defer done()
+		err = errors.Join(err, rt.Close(brief))
+	}()
 	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: hostNames(o), NoUDP: o.NoUDP}, log)
 	if err != nil {
 		return err
@@ -153,12 +159,15 @@ func serve(ctx context.Context, o Options) (err error) {
 	host, _ := os.Hostname()
 	outside.Connections = files.calls
 	if !o.SelfCalls {
-		outside.Policy = l.NotSelf
+		outside.Policy = func(host string, to netip.AddrPort) error {
+			return cmp.Or(l.NotSelf(host, to), st.node.notNode(host, to))
+		}
 	}
 	web := effect.NewClient(outside, secrets.Open)
 	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
 	if n := st.node; n != nil {
+		n.serves(l.Reachable())
 		if err := n.join(ctx, secrets); err != nil {
 			return errors.Join(err, l.Close(ctx))
 		}

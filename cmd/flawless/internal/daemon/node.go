@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/cluster"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/peer"
+	"github.com/flawless-engine/flawless/internal/ring"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/postgres"
@@ -41,6 +44,7 @@ var errReplaced = errors.New("another server has taken over")
 //	close   its connections are closed
 type node struct {
 	dir    string
+	ring   *ring.Ring
 	ttl    time.Duration
 	out    func(format string, args ...any) // for what people see at the start
 	log    *slog.Logger
@@ -55,10 +59,13 @@ type node struct {
 	member      *cluster.Member
 	peer        *peer.Peer
 	keeper      *cluster.Keeper
+	last        string         // id of the node that used this directory; "" is none, or it has left in order
 	predecessor *flawless.Node // used this directory, and has ended for certain; nil if there is none
 	stop        context.CancelFunc
 	tasks       sync.WaitGroup
 	lost        chan error // receives why it is no node any more
+
+	api      []string // addresses at which it serves clients, for its row; set before it joins
 
 	acting   sync.Mutex // held while shards are moved
 	engine   atomic.Pointer[engine.Engine]
@@ -73,9 +80,9 @@ type node struct {
 	next chan struct{} // closed when there is a newer view
 }
 
-// openNode makes connections for the lease. sure says that no other server uses the working directory.
-func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, sure bool, log *slog.Logger) (*node, error) {
-	n := &node{dir: o.Dir, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
+// openNode makes connections for the lease. calls is the ring of this server. sure says that no other server uses the working directory.
+func (o *Options) openNode(ctx context.Context, db *postgres.DB, st *store.Store, calls *ring.Ring, sure bool, log *slog.Logger) (*node, error) {
+	n := &node{dir: o.Dir, ring: calls, ttl: o.Lease, log: log, store: st, db: db, lost: make(chan error, 1), next: make(chan struct{}),
 		out: func(format string, args ...any) { fmt.Fprintf(o.Out, format+"\n", args...) }}
 	if n.ttl == 0 {
 		n.ttl = DefaultLease
@@ -126,7 +133,8 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Seen: n.seen, Figures: n.figures})
+	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Ring: n.ring.ID(), Branch: n.db.Branch, Seen: n.seen, Figures: n.figures})
+	n.store.RememberClaims(&store.Rivals{Memory: n.ring, Self: []string{n.member.Node().ID, n.last}})
 	n.Roster = cluster.Roster{Store: n.store, Self: n.member.Node().ID, Seen: func() cluster.View { v, _ := n.views(); return v }}
 	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log}
 	n.peer = peer.New(peer.Options{Store: n.store, Self: n.member.Node().ID, Key: key, Listener: l, Log: n.log})
@@ -136,6 +144,7 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 // findPredecessor finds the node that used the working directory before.
 func (n *node) findPredecessor(ctx context.Context, sure bool) error {
 	id, err := workdir.LastNode(n.dir)
+	n.last = id
 	if err != nil || id == "" || !sure {
 		return err
 	}
@@ -273,6 +282,7 @@ func (n *node) seen(ctx context.Context, v cluster.View) {
 
 // figures notes in the row of the node what it does.
 func (n *node) figures(row *flawless.Node) {
+	row.API = n.api
 	e := n.engine.Load()
 	if e == nil {
 		return
@@ -284,6 +294,35 @@ func (n *node) figures(row *flawless.Node) {
 	}
 	n.counted.at, n.counted.calls = now, calls
 	row.Guests = guests
+}
+
+// serves notes at which addresses clients reach this node. A loopback address counts only if all nodes are on one machine,
+// which others know it by: elsewhere, it is an address of another machine.
+func (n *node) serves(addresses []string) {
+	peers, _, _ := net.SplitHostPort(n.member.Node().Address)
+	together := peers == "localhost" || net.ParseIP(peers).IsLoopback()
+	for _, a := range addresses {
+		if at, err := netip.ParseAddrPort(a); err == nil && (together || !at.Addr().IsLoopback()) {
+			n.api = append(n.api, a)
+		}
+	}
+}
+
+// notNode returns why a run may not call an address: another node serves clients there. It is [listen.Listener.NotSelf] for
+// the other nodes, as of the last renewal. n may be nil.
+func (n *node) notNode(host string, to netip.AddrPort) error {
+	if n == nil {
+		return nil
+	}
+	v, _ := n.views()
+	at := netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port()).String()
+	for _, other := range v.Living {
+		if slices.Contains(other.API, at) {
+			return fmt.Errorf("%s is node %s of this cluster (%s), which runs may not call; to allow it, start the nodes with --allow-self-calls",
+				net.JoinHostPort(host, strconv.Itoa(int(to.Port()))), other.Name, to)
+		}
+	}
+	return nil
 }
 
 // views returns the newest view, and a channel that is closed when there is another one.
@@ -396,7 +435,8 @@ func (n *node) drain(ctx context.Context) error {
 	if kept := n.keeper.WaitFor(ctx); kept != nil && err == nil {
 		err = kept
 	}
-	if !n.away() {
+	// Where its last writes have not been compared, its row stays: whoever takes over has to ask what is missing.
+	if !n.away() && n.db.Failed() == nil && n.db.Branch() == n.leases.Branch() {
 		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if left := n.member.Leave(brief); left != nil {

@@ -96,7 +96,7 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if err != nil {
 		return nil, errors.Join(err, db.Close(), forget())
 	}
-	n, err := o.openNode(ctx, db, st, sure, log)
+	n, err := o.openNode(ctx, db, st, calls, sure, log)
 	if err != nil {
 		return nil, errors.Join(err, db.Close(), forget())
 	}

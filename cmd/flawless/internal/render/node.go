@@ -20,6 +20,9 @@ func Nodes(all []flawless.NodeStatus) (header string, rows [][]string) {
 		case n.Draining:
 			state = "draining"
 		}
+		if n.Questioned {
+			state += ", calls in question"
+		}
 		rows = append(rows, []string{n.Name, n.Address, n.Version, fmt.Sprint(n.Shards), fmt.Sprint(n.Guests), fmt.Sprint(n.Calls), age, state})
 	}
 	return "NAME\tADDRESS\tVERSION\tSHARDS\tGUESTS\tCALLS/S\tLEASE AGE\tSTATE", rows

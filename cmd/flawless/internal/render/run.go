@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -26,6 +27,9 @@ func Run(w io.Writer, r flawless.Run, calls []Call) {
 	}
 	if r.Wake != nil && !r.Status.Ended() {
 		p("wakes", "%s", Time(*r.Wake))
+	}
+	if r.Waiting != nil {
+		p("waiting", "%s", strings.TrimPrefix(r.Waiting.Sentence(Time), "waits "))
 	}
 	if len(r.Labels) > 0 {
 		p("labels", "%s", Labels(r.Labels))
@@ -156,6 +160,8 @@ func Detail(r flawless.Run) string {
 		return Shorten(r.Failure.Kind+": "+r.Failure.Message, 80)
 	case r.Status == flawless.Pending && r.Queue != nil && r.Queue.Key != "":
 		return Shorten("queued: "+r.Queue.Key, 80)
+	case r.Waiting != nil:
+		return Shorten(r.Waiting.Sentence(Time), 160)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + Time(*r.Wake)
 	}

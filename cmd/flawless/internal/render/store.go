@@ -52,15 +52,44 @@ func History(w io.Writer, h flawless.History) {
 			fmt.Fprintf(w, ": %s", oneLine(h.Note))
 		}
 		fmt.Fprintln(w)
+		Resuming(w, h)
 		return
 	}
 	fmt.Fprintf(w, "in question since %s:\n", Time(h.Since))
 	for _, why := range h.Reasons {
 		fmt.Fprintf(w, "  %s\n", oneLine(why))
 	}
+	var rows [][]string
+	for _, r := range h.Rings {
+		name := cmp.Or(r.Node, r.ID, "(unknown)")
+		rows = append(rows, []string{name, string(r.State), fmt.Sprint(len(r.Shards)), fmt.Sprint(r.Held), fmt.Sprint(r.Known)})
+	}
+	Table(w, "NODE\tRING\tSHARDS\tHELD\tLOST", rows)
 	fmt.Fprintf(w, "%s held; to see them: flawless workflow list --status paused\n", Count(h.Held, "run"))
 	fmt.Fprintf(w, "%s known to have made calls that the database lost; to see them: flawless workflow list --status unresolved\n", Count(h.Known, "run"))
-	fmt.Fprintln(w, "Find out which calls the outside has received, and end or resolve the runs that must not make them again.\nThen the others go on with: flawless history accept --yes")
+	for _, r := range h.Rings {
+		if r.State == flawless.RingMissing && r.ID != "" {
+			fmt.Fprintf(w, "If the working directory of node %s still exists, start a server in it: it knows which calls were made.\n", cmp.Or(r.Node, r.ID))
+		}
+	}
+	fmt.Fprintln(w, "Otherwise find out which calls the outside has received, and end or resolve the runs that must not make them again.\nThen the others go on with: flawless history accept --yes")
+}
+
+// Accepted prints what follows after somebody has accepted the history.
+func Accepted(w io.Writer, h flawless.History) {
+	fmt.Fprintf(w, "accepted: %s resumed\n", Count(h.Held, "run"))
+	Resuming(w, h)
+}
+
+// Resuming prints for which servers held runs wait after the question has ended.
+func Resuming(w io.Writer, h flawless.History) {
+	if len(h.Resuming) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "runs in %s are not resumed yet; that is done by:\n", Count(len(h.Resuming), "shard"))
+	for _, who := range h.Waiting {
+		fmt.Fprintf(w, "  %s\n", who)
+	}
 }
 
 // Store prints the identity of a store and the result of its last check. One in a database is not checked.

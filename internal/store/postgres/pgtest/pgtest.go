@@ -326,6 +326,20 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(s.Dir)
 }
 
+// Admit lets [User] connect from a network, such as 10.0.0.0/24.
+func (s *Server) Admit(network string) error {
+	hba, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(hba, "host all %s %s trust\n", User, network)
+	if err = errors.Join(err, hba.Close()); err != nil {
+		return err
+	}
+	_, err = s.Query(Database, "SELECT pg_reload_conf()")
+	return err
+}
+
 // Port returns the port of the server, on 127.0.0.1.
 func (s *Server) Port() int { return s.port }
 

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+)
+
+func (a *app) resolveCommand() *cobra.Command {
+	var d flawless.Decision
+	var retry, fail, yes bool
+	var response, tell string
+	var which doubts
+	c := &cobra.Command{Use: "resolve [ID]", Short: "Decide about calls whose outcome is unknown", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `A run is unresolved if a request was sent and no answer came. The engine does
+not know whether the call took effect, so it never sends the call again by
+itself. Find out what happened, then use one of:
+
+  --retry           it did not take effect: send it again
+  --response FILE   it took effect; FILE is the body of the answer, and - is
+                    standard input
+  --error TEXT      return this error to the code, so that it can compensate
+  --fail            fail the run
+
+Give the id of a run and the number of its call, or flags that select several
+calls: --host and --reason, --since, --after and --before (since when the outcome
+is unknown), or flags that select runs. You are asked for confirmation first. Each
+decision is logged in its run, with your name and the note. A call about which
+somebody else has decided in the meantime is left alone, and you see who did.`,
+		Example: "  flawless workflow resolve order-42 --call 3 --retry --note \"not on the statement\"\n  flawless workflow resolve --host pay.example.com --since 1h --retry --note \"INC-7: nothing was booked\"",
+		RunE: func(c *cobra.Command, args []string) error {
+			some, err := which.read()
+			switch {
+			case err != nil:
+				return err
+			case len(args) == 1 && some:
+				return fmt.Errorf("give either the id of a run or flags that select calls, not both: %w", flawless.Invalid)
+			case len(args) == 0 && !some:
+				return fmt.Errorf("no call selected; give the id of a run and --call, or select calls with flags such as --host or --module: %w", flawless.Invalid)
+			case len(args) == 1 && d.Call == 0:
+				return fmt.Errorf("--call must be given with the id of a run; see: flawless workflow show %s: %w", args[0], flawless.Invalid)
+			}
+			switch {
+			case retry:
+				d.Resolution = flawless.Retry
+			case fail:
+				d.Resolution = flawless.Fail
+			case c.Flags().Changed("error"):
+				d.Resolution, d.Text = flawless.Tell, tell
+			default:
+				b, err := a.readFile(response)
+				if err != nil {
+					return err
+				}
+				d.Resolution, d.Body = flawless.Respond, b
+			}
+			d.Who = endpoint.Who()
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return a.resolveAll(c.Context(), cl, &which, d, yes)
+			}
+			r, err := cl.Resolve(c.Context(), args[0], d)
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			fmt.Fprintf(a.out, "call %d of run %s: %s; the run is %s\n", d.Call, r.ID, d.Resolution, r.Status)
+			return nil
+		}}
+	f := c.Flags()
+	f.Var(flagvalue.NewInt(&d.Call, 0, 1, flagvalue.MaxInt), "call", "number of the call; with flags that select several, only calls with this number")
+	f.BoolVar(&retry, "retry", false, "it did not take effect: send it again")
+	f.StringVar(&response, "response", "", "it took effect, and this file is the body of the answer")
+	f.Var(flagvalue.NewInt(&d.Status, 200, 200, 599), "status", "HTTP status of --response")
+	f.StringVar(&tell, "error", "", "return this error to the code")
+	f.BoolVar(&fail, "fail", false, "fail the run")
+	f.StringVar(&d.Note, "note", "", "reason, kept in the log")
+	f.BoolVarP(&yes, "yes", "y", false, "do not ask for confirmation")
+	which.flags(c)
+	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
+	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
+	return c
+}
+
+func (a *app) readFile(name string) ([]byte, error) {
+	var b []byte
+	var err error
+	if name == "-" {
+		b, err = io.ReadAll(a.in)
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the response: %v: %w", err, flawless.Invalid)
+	}
+	return b, nil
+}
+
+// doubts selects calls whose outcome is unknown.
+type doubts struct {
+	selection
+	host, reason string
+}
+
+func (d *doubts) flags(c *cobra.Command) {
+	d.flagsOf(c, "calls whose outcome became unknown")
+	c.Flags().StringVar(&d.host, "host", "", "calls to this host, such as pay.example.com or pay.example.com:8443")
+	c.Flags().StringVar(&d.reason, "reason", "", "calls whose reason or request has this text (case does not matter)")
+}
+
+// read is [selection.read].
+func (d *doubts) read() (bool, error) {
+	some, err := d.selection.read()
+	d.filter.Status = []flawless.Status{flawless.Unresolved}
+	return some || d.host != "" || d.reason != "", err
+}
+
+// selects reports whether a call is meant.
+func (d *doubts) selects(x flawless.Doubt) bool {
+	if !d.filter.Since.IsZero() && x.Since.Before(d.filter.Since) || !d.filter.Until.IsZero() && !x.Since.Before(d.filter.Until) {
+		return false
+	}
+	if d.reason != "" && !strings.Contains(strings.ToLower(x.Reason+"\n"+x.Request), strings.ToLower(d.reason)) {
+		return false
+	}
+	if d.host == "" {
+		return true
+	}
+	_, address, _ := strings.Cut(x.Request, " ")
+	u, err := url.Parse(address)
+	return err == nil && (strings.EqualFold(u.Hostname(), d.host) || strings.EqualFold(u.Host, d.host))
+}
+
+// resolveAll carries out the same decision about all selected calls, one after another.
+func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *doubts, d flawless.Decision, yes bool) error {
+	type outcome struct {
+		Run   string `json:"run"`
+		Call  int    `json:"call"`
+		Now   string `json:"now,omitempty"` // status of the run
+		Error string `json:"error,omitempty"`
+	}
+	var all []outcome
+	runs := map[string]bool{}
+	for r, err := range cl.All(ctx, which.ofRuns()) {
+		if err != nil {
+			return err
+		}
+		for _, x := range r.Unresolved {
+			if which.selects(x) && (d.Call == 0 || d.Call == x.Call) {
+				all = append(all, outcome{Run: r.ID, Call: x.Call})
+				runs[r.ID] = true
+			}
+		}
+	}
+	what := render.Count(len(all), "call") + " of " + render.Count(len(runs), "run")
+	if !yes && !a.confirmed(fmt.Sprintf("%s for %s? [y/N] ", d.Resolution, what), len(all)) {
+		return fmt.Errorf("nothing was decided: you did not confirm that it is for %s; answer y, or use --yes: %w", what, flawless.Invalid)
+	}
+	var failed []error
+	for i := range all {
+		o, one := &all[i], d
+		one.Call = o.Call
+		r, err := cl.Resolve(ctx, o.Run, one)
+		if o.Now = string(r.Status); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			o.Now, o.Error = "", err.Error()
+			failed = append(failed, err)
+		}
+	}
+	if a.json {
+		if err := a.printJSON(all); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%s: %s\n", d.Resolution, render.Count(len(all)-len(failed), "call"))
+	}
+	return errors.Join(failed...)
+}
+
+// ofRuns returns the filter of the runs that may have selected calls.
+func (d *doubts) ofRuns() flawless.Filter {
+	f := d.filter
+	f.Limit, f.Since = 1000, time.Time{} // a run is older than its calls
+	return f
+}

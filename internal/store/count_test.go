@@ -1,0 +1,148 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/tally"
+)
+
+// walked counts the runs one by one, and compares that with the rows of counts.
+func walked(t *testing.T, s *store.Store) map[string]*tally.Row {
+	t.Helper()
+	want := map[string]int64{}
+	for f := (flawless.Filter{Limit: 1000}); ; {
+		page, next, err := s.Runs(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page {
+			h, err := s.Head(t.Context(), r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[h.Run.Module+" "+string(h.Run.Status)]++
+			if h.Reason != "" {
+				want[h.Run.Module+" "+string(h.Run.Status)+" "+h.Reason]++
+			}
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	rows, err := s.Counts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for module, row := range rows {
+		for i, n := range row.Runs {
+			if n != 0 {
+				got[module+" "+string(flawless.Statuses[i])] = n
+			}
+		}
+		for name, x := range row.Reasons {
+			if x.Runs != 0 {
+				got[module+" "+name] = x.Runs
+			}
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the counts are\n%v\nand the runs\n%v", got, want)
+	}
+	return rows
+}
+
+// TestCountsFollowConcurrentWrites: writes of the same module in the same shards at once, some of which fail, and removals
+// leave counts as if the runs had been counted one by one. So does another owner of the shards, and a rebuild of the indexes.
+func TestCountsFollowConcurrentWrites(t *testing.T) {
+	t.Parallel()
+	kv := &holed{KV: mem.New()}
+	s, err := store.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := s.Claim(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func(s *store.Store, l *store.Lease, id string) {
+		head := store.Head{Run: flawless.Run{ID: id, Module: "m", Workflow: "w", Status: flawless.Pending, Created: time.Now()}}
+		before := (*store.Head)(nil)
+		for _, status := range []flawless.Status{flawless.Pending, flawless.Waiting, flawless.Waiting, flawless.Unresolved, flawless.Failed} {
+			after := head
+			if after.Run.Status = status; status == flawless.Unresolved {
+				after.Run.Unresolved = []flawless.Doubt{{Call: 1, Reason: "reset by peer", Since: time.Now()}}
+			}
+			if status == flawless.Failed {
+				now := time.Now()
+				after.Run.Ended, after.Run.Failure = &now, &flawless.Failure{Kind: "error", Message: "reason " + string(rune('a'+rand.IntN(26)))}
+			}
+			w := store.Write{ID: id, New: before == nil, Before: before, After: &after}
+			if err := s.Write(context.Background(), l, w); err != nil {
+				t.Error(err)
+				return
+			}
+			if w.New { // a second start of the run changes nothing
+				if again := after; s.Write(context.Background(), l, store.Write{ID: id, New: true, After: &again}) == nil {
+					t.Error("a run was created twice")
+				}
+			}
+			before = &after
+			if rand.IntN(4) == 0 {
+				break
+			}
+		}
+		if before.Run.Status == flawless.Failed && rand.IntN(2) == 0 {
+			if err := s.Remove(context.Background(), l, id, false); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	together := func(s *store.Store, l *store.Lease, name string) {
+		var all sync.WaitGroup
+		for i := range 300 {
+			all.Go(func() { live(s, l, fmt.Sprintf("%s.%d", name, i)) }) // a family: all in one shard
+		}
+		all.Wait()
+	}
+	together(s, lease, "first")
+	rows := walked(t, s)
+	if other := rows["m"].Reasons["failed "+tally.Other]; other.Runs == 0 {
+		t.Errorf("26 reasons are all counted apart: %v", rows["m"].Reasons)
+	}
+	second, err := store.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := second.Claim(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	together(second, taken, "first-of-second")
+	together(second, taken, "third")
+	walked(t, second)
+	late := store.Head{Run: flawless.Run{ID: "late", Module: "m", Workflow: "w", Status: flawless.Pending}}
+	if err := s.Write(t.Context(), lease, store.Write{ID: "late", New: true, After: &late}); err == nil {
+		t.Error("a former owner has written")
+	}
+	if lease, err = s.Claim(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	together(s, lease, "back")
+	walked(t, s)
+	kv.holes = [][]byte{{'s'}} // so that listing by status rebuilds all indexes
+	if _, _, err := s.Runs(t.Context(), flawless.Filter{Status: []flawless.Status{flawless.Failed}}); err != nil {
+		t.Fatal(err)
+	}
+	walked(t, s)
+	together(s, lease, "rebuilt")
+	walked(t, s)
+}
