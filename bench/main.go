@@ -78,7 +78,7 @@ func main() {
 	draw := flag.Bool("draw", false, "measure nothing: write the tables and plots of the results that are kept")
 	small := flag.Bool("quick", false, "small sizes, to try it")
 	most := flag.Int("most", 0, "no more sleepers or active runs, and no longer runs, than this")
-	store := flag.String("store", "", "address of a database for the sections postgres, nodes and takeover; without it, they start a PostgreSQL server")
+	store := flag.String("store", "", "address of a database for the sections postgres, nodes and takeover, and for -profile; without it, these sections start a PostgreSQL server")
 	profile := flag.String("profile", "", "write a CPU profile of an engine in this process to this file, and nothing else")
 	flag.Parse()
 	if flag.Arg(0) == "outside" {
@@ -88,7 +88,7 @@ func main() {
 	var err error
 	switch {
 	case *profile != "":
-		err = profiled(*profile)
+		err = profiled(*profile, *store)
 	default:
 		b := &bench{sizes: full(), store: *store}
 		if *small {

@@ -167,7 +167,7 @@ func (b *bench) overNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	b.put(figure{What: fmt.Sprintf("kill -9 of one of three to the first turn of the last of its runs (%s on all)", thousands(float64(b.sizes.overdue))), Value: median(each), Unit: "s", Samples: each,
+	b.put(figure{What: fmt.Sprintf("kill -9 of one of three to the next turn of the last of its runs (%s on all)", thousands(float64(b.sizes.overdue))), Value: median(each), Unit: "s", Samples: each,
 		Goal: &goal{Limit: seconds(b.sizes.lease) + 1}})
 	return nil
 }

@@ -18,10 +18,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/store/postgres"
 )
 
-// profiled runs chains of calls on an engine in this process and writes a CPU profile.
-func profiled(name string) error {
+// profiled runs chains of calls on an engine in this process, whose store is in a database if that has an address, and
+// writes a CPU profile.
+func profiled(name, database string) error {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp(".", ".bench-")
 	if err != nil {
@@ -32,7 +34,7 @@ func profiled(name string) error {
 	if err != nil {
 		return err
 	}
-	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{})
+	db, err := openKV(ctx, dir, database)
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,14 @@ func profiled(name string) error {
 	wg.Wait()
 	fmt.Printf("%.0f calls/s\n", float64(10*runs)/time.Since(began).Seconds())
 	return nil
+}
+
+// openKV opens a store in a directory, or in the schema bench_profile of a database.
+func openKV(ctx context.Context, dir, database string) (store.KV, error) {
+	if database != "" {
+		return postgres.Open(ctx, database, postgres.Options{Schema: "bench_profile"})
+	}
+	return pebble.Open(filepath.Join(dir, "store"), pebble.Options{})
 }
 
 func must(s string, err error) string {

@@ -121,7 +121,7 @@ var allowed = []struct {
 	{"demo/internal/shop", nil},
 	{"tools/release", nil},
 	{"tools/setup", nil},
-	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem", "internal/store/postgres/pgtest"}},
+	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem", "internal/store/postgres", "internal/store/postgres/pgtest"}},
 }
 
 // hidden has packages from outside that only one package of this module may import, because it hides them.

@@ -219,9 +219,22 @@ func (m *Member) Serve(ctx context.Context) error {
 			default:
 			}
 			views <- v
+			again = m.next(v)
 		}
 		timer.Reset(again)
 	}
+}
+
+// next returns how long to wait before the next renewal, and the next look at the other nodes: a part of the TTL, or until
+// a node has been silent for so long that it counts as dead.
+func (m *Member) next(v View) time.Duration {
+	again := m.o.TTL / renewals
+	for _, n := range v.Living {
+		if left := m.detector.silence - v.Ages[n.ID]; left > 0 {
+			again = min(again, left)
+		}
+	}
+	return again
 }
 
 // renew renews the lease once, and looks for nodes that have stopped.

@@ -146,7 +146,7 @@ func TestNodeStopsBeforeItIsCalledDead(t *testing.T) {
 		cut.Store(true)
 		<-time.After(2 * DefaultTTL)
 		dead := time.Duration(died.Load())
-		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/margin+2*DefaultTTL/renewals {
+		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/margin+DefaultTTL/renewals {
 			t.Errorf("a is valid: %v, and was when it was called dead: %v, %s after it was cut off", a.Valid(), valid.Load(), dead-began)
 		}
 		cut.Store(false)

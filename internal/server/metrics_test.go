@@ -26,9 +26,15 @@ func TestMetricsMatchDocumentation(t *testing.T) {
 		documented[row[1]] = row[3] + " " + row[2]
 	}
 	// Names in alerts and elsewhere, too.
-	for _, name := range regexp.MustCompile(`flawless_[a-z_]+`).FindAllString(string(doc), -1) {
-		if documented[name] == "" {
-			t.Errorf("docs/operate/monitor.md mentions %s, which has no row in the table of metrics", name)
+	for _, page := range []string{"monitor.md", "production.md"} {
+		text, err := os.ReadFile("../../docs/operate/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`flawless_[a-z_]+`).FindAllString(string(text), -1) {
+			if documented[name] == "" {
+				t.Errorf("docs/operate/%s mentions %s, which has no row in the table of metrics", page, name)
+			}
 		}
 	}
 

@@ -93,7 +93,7 @@ func Merged(ctx context.Context, db KV, f key.Family, shards []key.Shard, from, 
 // error.
 func shardHeadsOf(ctx context.Context, db KV, f key.Family, shards []key.Shard, from, to key.Key) (heads shardHeads, err error) {
 	shards = withRows(shards)
-	for len(shards) > 0 && len(heads) < oneByOne {
+	for looked := 0; len(shards) > 0 && looked < oneByOne; looked++ {
 		next, has, err := seek(ctx, db, f, shards[0], from, to)
 		if err != nil {
 			return heads, err
