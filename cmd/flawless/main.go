@@ -121,7 +121,7 @@ it stopped.
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.nodeCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), a.openCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.nodeCommand(), a.storeCommand(), a.historyCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
