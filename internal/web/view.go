@@ -224,11 +224,11 @@ func explain(r flawless.Run, now time.Time) says {
 		}
 		return s
 	case r.Failure != nil:
-		return says{Text: cmp.Or(r.Failure.Message, r.Failure.Kind)}
+		return says{Text: bareURL(cmp.Or(r.Failure.Message, r.Failure.Kind))}
 	case r.Status == flawless.Completed && len(r.Output) > 0:
 		return says{Text: "Returned ", Code: shorten(200, r.Output)}
 	case r.Status == flawless.Completed:
-		return says{Text: "Returned its output"}
+		return says{Text: "Returned"}
 	case r.Status == flawless.Paused && r.Pause != nil:
 		by := "Paused"
 		if r.Pause.Hold {

@@ -58,6 +58,7 @@ async function refresh(all) {
       if (now && next) Idiomorph.morph(now, next, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated: (name, node) => !(name === 'open' && node.tagName === 'DETAILS') } })
     }
     if (list) rows(list, doc)
+    document.dispatchEvent(new Event('fresh'))
     times()
   } catch { /* the stream says that the connection is lost */ } finally { busy = false }
 }
