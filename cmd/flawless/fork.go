@@ -2,14 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
@@ -38,7 +33,7 @@ first call that is not in the log is shown and ends the command.`,
 			if !c.Flags().Changed("turn") {
 				return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
 			}
-			if o.Answers, err = parseAnswers(answers, statuses); err != nil {
+			if o.Answers, err = flagvalue.Answers(answers, statuses); err != nil {
 				return err
 			}
 			if o.Module, err = local.ReadModule(module); err != nil {
@@ -72,46 +67,6 @@ first call that is not in the log is shown and ends the command.`,
 	f.StringVar(&module, "module", "", "module file to continue with, instead of the module of the run")
 	f.BoolVar(&offline, "offline", false, "send and store nothing; show what the run would do")
 	return c
-}
-
-// parseAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
-func parseAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
-	split := func(s, what string) (int, string, error) {
-		call, rest, ok := strings.Cut(s, "=")
-		n, err := strconv.Atoi(call)
-		if !ok || err != nil || n < 1 {
-			return 0, "", fmt.Errorf("%q is not CALL=%s, such as 4=%s: %w", s, what, strings.ToLower(what), flawless.Invalid)
-		}
-		return n, rest, nil
-	}
-	for _, s := range files {
-		n, file, err := split(s, "FILE")
-		if err != nil {
-			return nil, err
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the answer of call %d: %v: %w", n, err, flawless.Invalid)
-		}
-		out = append(out, client.GivenAnswer{Call: n, Body: b})
-	}
-	for _, s := range statuses {
-		n, text, err := split(s, "STATUS")
-		if err != nil {
-			return nil, err
-		}
-		status, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not an HTTP status: %w", text, flawless.Invalid)
-		}
-		at := slices.IndexFunc(out, func(g client.GivenAnswer) bool { return g.Call == n })
-		if at < 0 {
-			out = append(out, client.GivenAnswer{Call: n})
-			at = len(out) - 1
-		}
-		out[at].Status = status
-	}
-	return out, nil
 }
 
 func (a *app) diffCommand() *cobra.Command {

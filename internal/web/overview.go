@@ -16,7 +16,6 @@ type stateCount struct {
 	Note   string
 }
 
-
 // overviewData says since when something is wrong, and because of what.
 func (v *visit) overviewData() (map[string]any, error) {
 	ctx, d := v.ctx(), map[string]any{}

@@ -44,7 +44,7 @@ export async function runPage(root) {
     const focus = document.activeElement?.dataset?.row
     inner.replaceChildren(...list.getVirtualItems().map(item => {
       const r = shown[item.index], isOpen = wide.has(r)
-      const el = h('div', { class: `ent ${r.kind}${r.turn === cur.turn && r.kind === 'turn' || cur.call && r.call === cur.call ? ' cur' : ''}` },
+      const el = h('div', { class: `ent k-${r.kind}${r.turn === cur.turn && r.kind === 'turn' || cur.call && r.call === cur.call ? ' cur' : ''}` },
         h('button', { type: 'button', 'data-row': item.index, 'aria-expanded': String(isOpen), onclick: () => { isOpen ? wide.delete(r) : wide.add(r); if (r.turn) go(r.turn, r.call, null, false); resize() } },
           h('span', { class: 'at', title: `${new Date(r.at).toISOString()}` }, r.kind === 'turn' || r.kind === 'start' ? clock(r.at).slice(0, 12) : `+${exact(Math.max(0, r.at - m.t0))}`), icon(r.kind === 'start' || r.kind === 'done' ? 'answer' : r.kind),
           h('bdi', { class: 'txt clip' }, h('b', {}, r.say), ' ', r.text), h('span', { class: 'meta' }, r.meta || '')))
@@ -57,11 +57,11 @@ export async function runPage(root) {
   filter.addEventListener('input', select)
 
   // ---------- one cursor ----------
-  function go(turn, call = 0, lane = null, scroll = true) {
+  function go(turn, call = 0, lane = null, scroll = true, note = true) {
     cur = { turn, call }
     line.turn = turn; line.selected = lane || m.calls.get(call); line.changed()
     const hash = `#turn=${turn}${call ? `&call=${call}` : ''}`
-    if (location.hash !== hash) history.replaceState(null, '', hash)
+    if (note && location.hash !== hash) history.replaceState(null, '', hash)
     if (scroll) { const i = shown.findIndex(r => call ? r.call === call : r.kind === 'turn' && r.turn === turn); if (i >= 0) list.scrollToIndex(i, { align: 'center' }) }
     entries(); details()
   }
@@ -81,7 +81,7 @@ export async function runPage(root) {
     pane.replaceChildren(...out)
   }
   const pairs = list => list.filter(([, v]) => v !== undefined && v !== '' && v !== null && v !== false).flatMap(([k, v]) => [h('dt', {}, k), h('dd', {}, h('bdi', {}, String(v)))])
-  const fromHash = () => { const p = new URLSearchParams(location.hash.slice(1)), call = Number(p.get('call')) || 0, turn = Number(p.get('turn')) || m.calls.get(call)?.turn || m.turns.at(-1)?.n || 0; if (turn) go(turn, call); line.reveal(m.lanes.indexOf(line.selected)) }
+  const fromHash = () => { const p = new URLSearchParams(location.hash.slice(1)), call = Number(p.get('call')) || 0, turn = Number(p.get('turn')) || m.calls.get(call)?.turn || m.turns.at(-1)?.n || 0; if (turn) go(turn, call, null, Boolean(location.hash) || open, Boolean(location.hash)); line.reveal(line.selected ? m.lanes.indexOf(line.selected) : open ? m.lanes.length - 1 : -1) }
   addEventListener('hashchange', fromHash)
   document.addEventListener('keydown', e => {
     if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest?.('input, textarea, select, dialog')) return
@@ -93,7 +93,7 @@ export async function runPage(root) {
   function sentence() {
     const el = $('#sentence'), w = open && $('.run-head .pill.waiting, .run-head .pill.running') ? waits(m) : null
     if (!el || !w || $('.run-head .pill.running')) return
-    el.replaceChildren(w.say, w.code ? h('code', {}, h('bdi', {}, w.code)) : '', w.more, w.wake ? ` until ${clock(w.wake).slice(0, 8)} UTC ${new Date(w.wake).toISOString().slice(0, 10)}` : '', w.at ? ' at ' : '', w.at ? h('code', {}, w.at) : '')
+    el.replaceChildren(w.say, w.code ? h('code', {}, h('bdi', {}, w.code)) : '', w.more, w.wake ? ` until ${Math.abs(w.wake - Date.now()) > 432e5 ? new Date(w.wake).toISOString().slice(0, 10) + ' ' : ''}${clock(w.wake).slice(0, 8)} UTC` : '', w.at ? ' at ' : '', w.at ? h('code', {}, w.at) : '')
   }
   document.addEventListener('fresh', sentence)
 

@@ -57,10 +57,10 @@ export class Timeline {
     Object.assign(this, { m, open, pick })
     this.body = h('div', { class: 'tl-body', tabindex: '0', role: 'group', 'aria-label': 'Calls and timers' }, this.space = h('div', {}))
     this.axis = s('svg', { 'aria-hidden': 'true' })
-    const button = (label, text, f) => h('button', { type: 'button', class: 'btn', 'aria-label': label, title: label, onclick: f }, text)
+    const button = (label, text, f) => h('button', { type: 'button', class: 'btn', 'aria-label': label || undefined, title: label || 'Show all', onclick: f }, text)
     root.append(h('header', {}, h('h2', {}, 'Timeline'), this.sub = h('span', { class: 'sub' }), h('span', { class: 'grow' }),
       h('label', { class: 'check hide-s' }, h('input', { type: 'checkbox', checked: true, onchange: e => { this.fold = e.target.checked; this.changed() } }), ' Fold gaps'),
-      button('Zoom out', '−', () => this.zoomBy(0.5)), button('Zoom in', '+', () => this.zoomBy(2)), button('Show all', 'Fit', () => { this.zoom = 1; this.ox = 0; this.changed() })),
+      button('Zoom out', '−', () => this.zoomBy(0.5)), button('Zoom in', '+', () => this.zoomBy(2)), button('', 'Fit', () => { this.zoom = 1; this.ox = 0; this.changed() })),
     this.mini = h('canvas', { class: 'tl-mini', hidden: true, role: 'img', 'aria-label': 'Calls under way over time' }),
     h('div', { class: 'tl-axis' }, h('span', { class: 'cap' }, 'time since the start'), h('span', { class: 'cap b' }, 'turns'), this.axis), this.body,
     h('div', { class: 'legend hide-s' }, ...[['b-bar', 'sent → answered'], ['b-bad', 'refused or failed'], ['b-wait', 'sleeps or waits'], ['b-open', 'under way'], ['b-doubt', 'outcome unknown']].map(([c, t]) => h('span', {}, s('svg', {}, ...defs(), s('rect', { class: c, width: 22, height: 10, rx: 2 })), t))))
@@ -113,7 +113,7 @@ export class Timeline {
   }
 
   paintAxis(width, until) {
-    const { scale: sc, m } = this, out = [...defs()], x = t => sc.x(t) - this.ox, inFold = t => this.list.some(f => t > f.from && t < f.to)
+    const { scale: sc, m } = this, out = [...defs()], x = t => sc.x(t) - this.ox, inFold = t => this.list.some(f => t < f.to && x(f.from) - x(t) < 48)
     for (const f of this.list) {
       const a = x(f.from), b = x(f.to)
       out.push(s('rect', { class: 'b-fold', x: a, y: 2, width: Math.max(0, b - a), height: 20, rx: 3 }), s('text', { x: (a + b) / 2, y: 16, 'text-anchor': 'middle' }, exact(f.d)))
@@ -129,7 +129,7 @@ export class Timeline {
     for (const t of m.turns) {
       const at = x(t.at), on = t.n === this.turn
       if (at < -20 || at > width + 20) continue
-      if (at - free > 24 || on) { free = at; out.push(s('g', { 'data-turn': t.n }, s('rect', { x: at - 10, y: 27, width: Math.max(20, String(t.n).length * 7 + 8), height: 18, rx: 4, class: on ? 'b-bar' : 'b-fold' }), s('text', { x: at - 6, y: 40 }, String(t.n)))) }
+      if (at - free > 24 || on) { free = at; out.push(s('g', { 'data-turn': t.n }, s('rect', { x: at - 10, y: 27, width: Math.max(20, String(t.n).length * 7 + 8), height: 18, rx: 4, class: on ? 'b-ink' : 'b-fold' }), s('text', { x: at - 6, y: 40, class: on ? 'b-on' : '' }, String(t.n)))) }
       else if (at - free > 2) out.push(s('path', { class: 'b-turn', d: `M${at} 42v4` }))
     }
     this.axis.replaceChildren(...out)
@@ -177,7 +177,7 @@ export class Timeline {
       if (c.unknown) cls += ' person'; else if (c.bad) cls += ' bad'
       end ||= c.unknown?.at
     }
-    if (end) { const at = x(end) + 6; if (at < width - 50 && at > 0) svg.append(s('text', { x: at, y: y + 4 }, exact(end - c.begun))) }
+    if (end) { const at = x(end) + 6; const label = exact(end - c.begun); if (at < width - 60 && at > 0 && !c.unknown) svg.append(s('text', { x: at, y: y + 4 }, label)); else if (x(c.begun) > 60 && at > 0) svg.append(s('text', { x: x(c.begun) - 8, y: y + 4, 'text-anchor': 'end' }, label)) }
     const name = c.kind === 'timer' ? 'timer' : title(c)
     const el = h('div', { class: `tl-rowx${c === this.selected ? ' on' : ''}`, 'data-i': i, title: name }, h('div', { class: 'tl-label' }, h('span', { class: 'n' }, c.n ? String(c.n) : ''), h('bdi', { class: 'clip' }, name), h('span', { class: cls }, result)), svg)
     el.style.transform = `translateY(${i * this.rowH}px)`
