@@ -36,7 +36,13 @@ func leaveOut(t *testing.T, what string) {
 }
 
 func TestMain(m *testing.M) {
+	var err error
+	if compiled, err = os.MkdirTemp("", "console"); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
 	code := m.Run()
+	_ = os.RemoveAll(compiled)
 	for _, what := range leftOut {
 		fmt.Println("NOT TESTED:", what)
 	}
@@ -117,11 +123,21 @@ func (b *browser) eval(script string) string {
 	return s
 }
 
-// until waits until a condition of the page holds.
+// until waits until a condition of the page holds. The page may be replaced by another one meanwhile.
 func (b *browser) until(condition string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
-		b.t.Fatalf("%s: %v; the page says: %.500s", condition, err, b.eval("document.body.innerText"))
+	tick, end := time.NewTicker(30*time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for {
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			b.t.Fatalf("%s: %v; problems %q; the page says: %.800s", condition, err, b.problems(), b.eval("document.body.innerText.replaceAll('\n', ' ')"))
+		}
 	}
 }
 

@@ -15,10 +15,10 @@ purpose=${1:-all}
 case $purpose in
 demo) needs="git go" ;;
 demo-cluster | chaos) needs="git go postgres" ;;
-test) needs="git go cc rust openssl postgres" ;;
+test) needs="git go cc rust openssl postgres chromium" ;;
 check) needs="git go cc rust postgres" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl postgres curl python node" ;;
+all) needs="git go cc rust openssl postgres chromium curl python node" ;;
 *) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -180,6 +180,15 @@ postgres_() {
 		"$(case $purpose in demo-cluster | chaos) echo "make $purpose does not work" ;; *) echo "tests of the store on PostgreSQL are left out" ;; esac)"
 	without="$without postgres"
 	case $purpose in demo-cluster | chaos) useless=yes ;; esac
+}
+
+# Tests of the console drive it.
+chromium_fits() { has chromium || has chromium-browser || has google-chrome; }
+chromium_() {
+	chromium_fits || install chromium chromium "" || true
+	chromium_fits && return
+	missing "Chromium" "$(by_hand chromium chromium "--cask chromium" "install Chromium")" "tests of the console in a browser are left out"
+	without="$without chromium"
 }
 
 curl_() {
