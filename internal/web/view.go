@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -53,8 +54,15 @@ func (v *visit) show(status int, name string, p *view) {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(b.Bytes())
+	_, _ = v.w.Write(hidden.ReplaceAllFunc(b.Bytes(), func(r []byte) []byte {
+		c, _ := utf8.DecodeRune(r)
+		return fmt.Appendf(nil, "⟨U+%04X⟩", c)
+	}))
 }
+
+// hidden matches characters that change the order of others, or cannot be seen: a text with them looks like another one. The
+// script has the same rule.
+var hidden = regexp.MustCompile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 // funcs returns what templates can call.
 func (v *visit) funcs() template.FuncMap {

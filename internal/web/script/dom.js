@@ -9,9 +9,12 @@ const set = (el, props) => {
     else if (v !== undefined && v !== false) el.setAttribute(k, v === true ? '' : v)
   }
 }
+// Characters that change the order of others, or cannot be seen, are shown by their number: internal/web/view.go does so, too.
+const hidden = /[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+const visible = c => typeof c === 'string' ? c.replace(hidden, x => `⟨U+${x.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`) : c
 export function h(tag, props = {}, ...children) {
   const el = document.createElement(tag)
-  set(el, props); el.append(...children.flat().filter(c => c != null && c !== false))
+  set(el, props); el.append(...children.flat().filter(c => c != null && c !== false).map(visible))
   return el
 }
 export function s(tag, props = {}, ...children) {
@@ -44,5 +47,6 @@ export function exact(ms) {
   if (ms < 864e5) return `${Math.floor(ms / 36e5)} h ${Math.floor(ms % 36e5 / 6e4)} min`
   return `${Math.floor(ms / 864e5)} d ${Math.floor(ms % 864e5 / 36e5)} h`
 }
-export const number = n => n.toLocaleString('en-US')
+const format = new Intl.NumberFormat('en-US')
+export const number = n => format.format(n)
 export const cut = (text, n) => text.length > n ? text.slice(0, n) + '…' : text

@@ -71,7 +71,7 @@ export class Model {
     this.turns.push({ n: t.n, at: begun, end: at, cost: t.cost || 0 })
     for (const n of answers) { const c = this.calls.get(n); if (c) c.given = t.n }
     const why = answers.length ? `given the answer${answers.length > 1 ? 's' : ''} of call${answers.length > 1 ? 's' : ''} ${cut(answers.join(', '), 80)}` : t.n > 1 ? 'its timer was due' : 'begins'
-    this.row(e, 'turn', { say: `Turn ${t.n}`, text: why, meta: `${(t.cost || 0).toLocaleString('en-US')} units`, body: t })
+    this.row(e, 'turn', { say: `Turn ${t.n}`, text: why, cost: t.cost || 0, body: t })
     const timer = this.timer
     if (timer && !(t.wake && ms(t.wake) === timer.wake)) { timer.end = begun; timer.done = true; this.timer = undefined }
     for (const l of t.lines || []) this.row(e, l.level === 'error' ? 'bad' : 'line', { say: l.text, text: text(l.fields), meta: l.at, body: l })

@@ -47,7 +47,7 @@ export async function runPage(root) {
       const el = h('div', { class: `ent k-${r.kind}${r.turn === cur.turn && r.kind === 'turn' || cur.call && r.call === cur.call ? ' cur' : ''}` },
         h('button', { type: 'button', 'data-row': item.index, 'aria-expanded': String(isOpen), onclick: () => { isOpen ? wide.delete(r) : wide.add(r); if (r.turn) go(r.turn, r.call, null, false); resize() } },
           h('span', { class: 'at', title: `${new Date(r.at).toISOString()}` }, r.kind === 'turn' || r.kind === 'start' ? clock(r.at).slice(0, 12) : `+${exact(Math.max(0, r.at - m.t0))}`), icon(r.kind === 'start' || r.kind === 'done' ? 'answer' : r.kind),
-          h('bdi', { class: 'txt clip' }, h('b', {}, r.say), ' ', r.text), h('span', { class: 'meta' }, r.meta || '')))
+          h('bdi', { class: 'txt clip' }, h('b', {}, r.say), ' ', r.text), h('span', { class: 'meta' }, r.cost !== undefined ? `${number(r.cost)} units` : r.meta || '')))
       if (isOpen) el.append(h('pre', { tabindex: '0' }, pretty(r.body)))
       el.style.transform = `translateY(${item.start}px)`; el.style.height = `${item.size}px`
       return el
@@ -107,8 +107,9 @@ export async function runPage(root) {
       for (const rec of await answer.json()) m.add(rec)
       const from = /[?&]from=(\d+)/.exec(answer.headers.get('Link') || '')
       url = from ? `${api}/log?from=${from[1]}&limit=1000` : ''
-      select(); line.changed()
+      if (!shown.length) { select(); line.changed() } // the first page at once, the others together
     }
+    select(); line.changed()
   } catch (err) { tl.append(h('p', { class: 'pad st failed', role: 'alert' }, `The log cannot be read: ${err.message}. Reload the page.`)) }
   if (m.lanes.length > 120) line.zoom = Math.min(200, m.lanes.length / 36)
   fromHash(); sentence()

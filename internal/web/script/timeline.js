@@ -1,5 +1,5 @@
 // Turns and calls as bars over time. Only visible rows are in the page, and long gaps have a fixed width.
-import { $, h, s, exact } from './dom.js'
+import { $, h, s, exact, number } from './dom.js'
 import { title } from './model.js'
 
 const maxFolds = 8
@@ -49,6 +49,7 @@ function scale(m, until, width, zoom, list) {
   return { x, total: X.at(-1) + 24, perMs: free / time, T, X }
 }
 
+const some = (n, what) => `${number(n)} ${what}${n === 1 ? '' : 's'}`
 const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 108e5, 216e5, 864e5, 6048e5, 2592e6]
 
 export class Timeline {
@@ -103,13 +104,13 @@ export class Timeline {
       this.scale = scale(m, until, width, this.zoom, this.list)
       this.ox = Math.max(0, Math.min(this.ox, this.scale.total - width))
       this.space.style.height = `${m.lanes.length * this.rowH}px`
-      this.sub.textContent = `${m.lanes.filter(l => l.n).length.toLocaleString('en-US')} calls · ${m.turns.length.toLocaleString('en-US')} turns · ${exact(until - m.t0)}${open ? ' so far' : ''}`
+      this.sub.textContent = `${some(m.lanes.filter(l => l.n).length, 'call')} · ${some(m.turns.length, 'turn')} · ${exact(until - m.t0)}${open ? ' so far' : ''}`
       this.paintAxis(width, until); this.paintMini(until)
     }
     const x = t => this.scale.x(t) - this.ox, first = Math.max(0, Math.floor(this.body.scrollTop / this.rowH) - 2), last = Math.min(m.lanes.length, first + Math.ceil(this.body.clientHeight / this.rowH) + 5)
     const rows = []
     for (let i = first; i < last; i++) rows.push(this.row(m.lanes[i], i, x, until, width))
-    this.space.replaceChildren(...rows)
+    this.space.replaceChildren(...rows, ...m.lanes.length ? [] : [h('p', { class: 'pad t3' }, 'This run has made no calls.')])
   }
 
   paintAxis(width, until) {
