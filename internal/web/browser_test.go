@@ -136,7 +136,7 @@ func (b *browser) until(condition string) {
 		select {
 		case <-tick.C:
 		case <-end:
-			b.t.Fatalf("%s: %v; problems %q; the page says: %.800s", condition, err, b.problems(), b.eval("document.body.innerText.replaceAll('\n', ' ')"))
+			b.t.Fatalf("%s: %v; problems %q; the page says: %.800s", condition, err, b.problems(), b.eval("document.body.innerText.replaceAll(String.fromCharCode(10), ' ')"))
 		}
 	}
 }

@@ -28,30 +28,34 @@ setInterval(times, 5000)
 
 // ---------- live: the stream of all runs; what changed is fetched again as HTML ----------
 const live = $('#live')
-let source, retry, known = true
+let source, retry
 const changed = new Map()
 function connect() {
   clearTimeout(retry); source?.close()
   source = new EventSource(`${base}/api/v1/events`)
-  source.onopen = () => { if (!known) refresh(true); known = true; live.hidden = false; live.textContent = 'live'; live.classList.remove('lost') }
+  source.onopen = () => { catchUp(); live.hidden = false; live.textContent = 'live'; live.classList.remove('lost') }
   source.onerror = () => {
-    known = false; live.hidden = false; live.textContent = 'connection lost, trying again'; live.classList.add('lost')
+    live.hidden = false; live.textContent = 'connection lost, trying again'; live.classList.add('lost')
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(connect, 2000)
   }
   source.addEventListener('run', e => { const r = JSON.parse(e.data); changed.set(r.id, r); soon() })
   source.addEventListener('reset', () => refresh(true))
 }
-let timer, busy = false
+// What changed before the stream began is in no event, so look at everything once more when it opens, and shortly after.
+function catchUp() { refresh(true); setTimeout(() => refresh(true), 1500) }
+let timer, busy = false, whole = false
 const soon = () => { timer ||= setTimeout(() => { timer = 0; refresh(false) }, 800) }
 async function refresh(all) {
+  whole ||= all
   if (busy) return soon()
+  all = whole; whole = false
   const runs = new Map(changed); changed.clear()
   const page = $('#run'), list = $('#list')
   if (!all && page && !runs.has(page.dataset.id)) return
   busy = true
   try {
     const answer = await fetch(location.pathname + location.search, { headers: { Accept: 'text/html' } })
-    if (!answer.ok) return
+    if (!answer.ok) { whole = true; setTimeout(soon, 2000); return }
     const doc = new DOMParser().parseFromString(await answer.text(), 'text/html')
     for (const id of ['doubts', 'fresh']) {
       const now = document.getElementById(id), next = doc.getElementById(id)
@@ -81,7 +85,7 @@ function rows(list, doc) {
 }
 $('#newer')?.addEventListener('click', () => location.reload())
 if (live && !$('#retry')) connect()
-document.addEventListener('visibilitychange', () => { if (!live) return; if (document.hidden) { source?.close(); known = false } else if (!$('#retry')) connect() })
+document.addEventListener('visibilitychange', () => { if (!live) return; if (document.hidden) { source?.close() } else if (!$('#retry')) connect() })
 if ($('#retry')) setTimeout(() => location.reload(), 5000)
 
 // ---------- runs: selection, keys ----------
