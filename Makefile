@@ -25,10 +25,10 @@ export GOTOOLCHAIN ?= auto
 # Tests build guests with the go command, which the test cache does not see: always run them.
 TEST = $(GO) test -count=1 -timeout 20m$(if $(SHORT), -short)
 # Modules beside the product's, so that the product does not require what only they need.
-MODULES = sdk/go bench tools docs/site
+MODULES = sdk/go bench tools tools/console docs/site
 # Programs for working on this repository, with the versions of tools/go.mod.
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
-GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
+GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel internal/web/testdata/guest
 
 .PHONY: build setup demo demo-cluster test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 

@@ -45,6 +45,10 @@ type Options struct {
 	// requests that are safe to repeat are, such as those with a key that the server recognises. 0 means a minute,
 	// a negative value never.
 	Patience time.Duration
+	// Transport, if set, carries the requests instead of a connection, such as to a handler in the same process. They then
+	// go to Socket over HTTP.
+	Transport http.RoundTripper
+
 	// Repeating, if set, is called with the reason when the client starts to repeat a request. It may be called
 	// concurrently.
 	Repeating func(why error)
@@ -96,6 +100,9 @@ func New(o Options) (*Client, error) {
 	c.h3 = &http3.Transport{TLSClientConfig: trust, QUICConfig: &quic.Config{HandshakeIdleTimeout: 300 * time.Millisecond, MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: 3 * time.Second}}
 	c.quic = &http.Client{Transport: c.h3}
 	c.tcp = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute}}
+	if o.Transport != nil {
+		c.options.NoQUIC, c.tcp.Transport = true, o.Transport
+	}
 	return c, nil
 }
 

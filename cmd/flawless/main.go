@@ -114,7 +114,7 @@ it stopped.
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
 	root.AddCommand(operate.Commands(a.Terminal)...)
-	root.AddCommand(a.upCommand(), module, workflow, a.scheduleCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), a.openCommand(), module, workflow, a.scheduleCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

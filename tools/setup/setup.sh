@@ -16,10 +16,10 @@ case $purpose in
 demo) needs="git go" ;;
 demo-cluster) needs="git go postgres" ;;
 chaos) needs="git go postgres pgbouncer namespaces" ;;
-test) needs="git go cc rust openssl postgres pgbouncer" ;;
+test) needs="git go cc rust openssl postgres pgbouncer chromium" ;;
 check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl postgres pgbouncer curl python node" ;;
+all) needs="git go cc rust openssl postgres pgbouncer chromium curl python node" ;;
 *) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -210,6 +210,15 @@ namespaces_fit() { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] && has ip && 
 namespaces_() {
 	[ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ] || namespaces_fit || install "iproute2 iptables" "iproute iptables-nft" "" || true
 	namespaces_fit || without="$without namespaces" # make chaos says so
+}
+
+# Tests of the console drive it.
+chromium_fits() { has chromium || has chromium-browser || has google-chrome; }
+chromium_() {
+	chromium_fits || install chromium chromium "" || true
+	chromium_fits && return
+	missing "Chromium" "$(by_hand chromium chromium "--cask chromium" "install Chromium")" "tests of the console in a browser are left out"
+	without="$without chromium"
 }
 
 curl_() {

@@ -33,7 +33,7 @@ func machine(t *testing.T, links []string, scripts map[string]string) string {
 
 // fakes are programs that answer like the real ones.
 var fakes = map[string]string{
-	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "", "initdb": "",
+	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "", "initdb": "", "chromium": "",
 	"go":      "echo go1.26.8",
 	"node":    "echo v22.1.0",
 	"python3": "",
@@ -73,6 +73,7 @@ func TestSetupReportsMissingTools(t *testing.T) {
 		"a C compiler":          {"test", without("cc"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl rust'\n", []string{"a C compiler"}},
 		"headers of OpenSSL":    {"test", with(without(), "pkg-config", "exit 1"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl'\n", []string{"flawless-utils are left out"}},
 		"PostgreSQL":            {"test", without("initdb"), false, 0, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"postgresql.org/download", "tests of the store on PostgreSQL are left out"}},
+		"Chromium":              {"test", without("chromium"), false, 0, "export FLAWLESS_TEST_WITHOUT='chromium'\n", []string{"Chromium", "tests of the console in a browser are left out"}},
 		"PostgreSQL in CI":      {"check", without("initdb"), true, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13"}},
 		"PostgreSQL for a demo": {"demo-cluster", without("initdb"), false, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13", "make demo-cluster does not work"}},
 		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},

@@ -32,6 +32,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/vault"
+	"github.com/flawless-engine/flawless/internal/web"
+	"github.com/flawless-engine/flawless/internal/web/session"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
@@ -163,8 +165,8 @@ func serve(ctx context.Context, o Options) (err error) {
 			return cmp.Or(l.NotSelf(host, to), st.node.notNode(host, to))
 		}
 	}
-	web := effect.NewClient(outside, secrets.Open)
-	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
+	outgoing := effect.NewClient(outside, secrets.Open)
+	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: outgoing}), Space: st.space, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
 	if n := st.node; n != nil {
 		n.serves(l.Reachable())
@@ -193,9 +195,9 @@ func serve(ctx context.Context, o Options) (err error) {
 	if n := st.node; n != nil {
 		clients, nodes := n.handlers(streams, eng, log)
 		n.begin(eng, nodes)
-		l.Serve(server.Require(o.Token, clients))
+		l.Serve(web.Handler(web.Options{Token: o.Token, API: server.Require(o.Token, clients), Log: log}))
 	} else {
-		l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
+		l.Serve(web.Handler(web.Options{Token: o.Token, API: server.Require(o.Token, server.Handler(streams, eng, log)), Log: log}))
 	}
 	withdraw, err := workdir.Announce(o.Dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
 	if err != nil { // the server works, but commands need its address
@@ -208,6 +210,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		quic = fmt.Sprintf(", https://%s (HTTP/3)", l.UDP())
 	}
 	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2)%s, data in %s\n", flawless.Version, l.TCP(), quic, st.place)
+	fmt.Fprintf(o.Out, "console: %s\n", o.console(l.TCP()))
 	if eng.History().Open {
 		fmt.Fprintln(o.Out, questioned)
 	}
@@ -228,6 +231,15 @@ func serve(ctx context.Context, o Options) (err error) {
 		_ = l.Close(brief) // clients that are cut off ask again
 		return err
 	}
+}
+
+// console returns the address of the console, with a code that logs in once if the server has a token.
+func (o *Options) console(tcp string) string {
+	at := "http://" + tcp + "/"
+	if o.Token != "" {
+		at += "login?code=" + session.New(o.Token).Code(time.Now())
+	}
+	return at
 }
 
 // questioned is what a server prints whose database may have lost writes.

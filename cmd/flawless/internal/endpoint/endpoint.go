@@ -40,6 +40,8 @@ type Endpoint struct {
 	addressed bool // a flag or the environment names the address
 	both      bool // flags name the directory and the address
 	portOnly  bool // flags name the TCP port, but not the socket
+
+	tcp int // port of the server, once Connect has found it
 }
 
 // Resolve fills in what the flags leave open, from the environment and then from the defaults. changed
@@ -87,6 +89,7 @@ func (t *Endpoint) Connect(ctx context.Context, repeating func(why error)) (*cli
 		return nil, err
 	}
 	o := client.Options{Socket: t.Socket, Port: t.Port, Certificate: cert, NoQUIC: t.TCP, Token: token, Repeating: repeating}
+	t.tcp = t.Port
 	if host, _, err := net.SplitHostPort(t.Socket); err == nil && t.portOnly && loopback(host) {
 		o.NoQUIC = true // over UDP, another server on this machine might answer
 	}
@@ -101,6 +104,11 @@ func (t *Endpoint) Connect(ctx context.Context, repeating func(why error)) (*cli
 		}
 	}
 	return client.New(o)
+}
+
+// Console returns the URL of the console of the server, without a path. Call it after Connect, which finds the address.
+func (t *Endpoint) Console() string {
+	return "http://" + address(client.Options{Socket: t.Socket, Port: t.tcp})
 }
 
 // find returns a client of the server that runs on the working directory, from the address file that it has
@@ -128,7 +136,7 @@ func (t *Endpoint) find(ctx context.Context, o client.Options) (*client.Client, 
 	_, err = cl.Version(ctx)
 	var refused *client.Refusal
 	if err == nil || errors.As(err, &refused) && refused.Status != http.StatusMisdirectedRequest { // let the command report a refusal
-		t.Socket = o.Socket
+		t.Socket, t.tcp = o.Socket, o.Port
 		return cl, nil
 	}
 	_ = cl.Close()

@@ -1,0 +1,47 @@
+// Command guest has the workflows that tests of the console run.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+// Many is the input of the workflow many.
+type Many struct {
+	URL  string `json:"url"`
+	N    int    `json:"n"`
+	Each int    `json:"each"` // calls at once
+}
+
+func main() {
+	flawless.Workflow("many", many)
+	flawless.Workflow("charge", func(ctx context.Context, url string) (string, error) {
+		got, err := flawless.PostJSON[any](ctx, url, map[string]string{"card": "<b>tok</b>"})
+		return fmt.Sprint(got), err
+	})
+	flawless.Workflow("fail", func(_ context.Context, text string) (any, error) { return nil, errors.New(text) })
+	flawless.Workflow("wait", func(ctx context.Context, hours int) (int, error) {
+		return hours, flawless.Sleep(ctx, time.Duration(hours)*time.Hour)
+	})
+	flawless.Workflow("echo", func(_ context.Context, text string) (string, error) {
+		return text, flawless.SetData(map[string]string{"said": text})
+	})
+}
+
+func many(ctx context.Context, in Many) (int, error) {
+	for done := 0; done < in.N; done += in.Each {
+		var all sync.WaitGroup
+		for i := range in.Each {
+			all.Go(func() {
+				_, _ = flawless.Do(ctx, flawless.Request{Method: "GET", URL: fmt.Sprintf("%s/page/%d", in.URL, done+i)})
+			})
+		}
+		all.Wait()
+	}
+	return in.N, nil
+}
