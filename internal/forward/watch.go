@@ -65,7 +65,10 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 			}
 		}
 	})
-	if p := Of(ctx); p == nil || p.PassedOn {
+	if p := Of(ctx); p != nil && p.PassedOn {
+		return w
+	} else if p == nil {
+		w.resetIfUnknown()
 		return w
 	}
 	var first sync.WaitGroup
@@ -89,12 +92,17 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 	case <-time.After(atFirst):
 	case <-ctx.Done():
 	}
-	if w.isUnknown(ParsePosition(last)) {
+	w.resetIfUnknown()
+	return w
+}
+
+// resetIfUnknown tells a reader that comes back to other servers than it knows.
+func (w *Watcher) resetIfUnknown() {
+	if w.isUnknown(ParsePosition(w.last)) {
 		w.tasks.Go(func() {
 			w.put(Change{Reset: Reset{"a server whose changes you have followed has stopped, or another one has started since"}})
 		})
 	}
-	return w
 }
 
 // isUnknown reports whether a reader has been at other servers than those that are there: it is not known then what it has
@@ -102,6 +110,9 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 func (w *Watcher) isUnknown(last Position) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, has := last[w.epoch]; last != nil && !has {
+		return true
+	}
 	for epoch := range w.seen {
 		if _, has := last[epoch]; last != nil && !has {
 			return true
