@@ -198,7 +198,7 @@ func (f *Runs) readOn(ctx context.Context, id string, from uint64) (run flawless
 // Change is a run that has changed.
 type Change struct {
 	Run *flawless.Run // nil if only Epoch and N are new
-	// Epoch and N say up to where the reader has all changes of this server; N is 0 if that is where it was before.
+	// Epoch and N say up to where the reader has all changes of this server; Epoch is "" if that is where it was before.
 	Epoch string
 	N     uint64
 	// Reset says that changes before this one may be missing.
@@ -221,12 +221,13 @@ func (f *Runs) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 	}
 }
 
-// Changes is [Runs.Watch] for a reader that has all changes up to one: it begins with the runs that have changed since, as
-// they are now. A change without a run follows, which says where the reader is then, and is a reset if it is not known what
-// has changed since. With epoch "" it begins now.
+// Changes is [Runs.Watch] for a reader that has all changes up to one. The first change has no run and says where the reader
+// is, and is a reset if it is not known what has changed since. Then come the runs that have changed since, as they are now.
+// With epoch "" it begins now.
 func (f *Runs) Changes(ctx context.Context, epoch string, from uint64) iter.Seq2[Change, error] {
 	w, done := f.o.Hub.Watch()
 	current, now := f.o.Hub.Now()
+	start := now
 	var missed []string
 	reset := epoch != "" && epoch != current
 	if epoch == current {
@@ -234,9 +235,15 @@ func (f *Runs) Changes(ctx context.Context, epoch string, from uint64) iter.Seq2
 		if missed, now, known = f.o.Hub.Since(from); !known {
 			reset = true
 		}
+		if start = now; known {
+			start = from
+		}
 	}
 	return func(yield func(Change, error) bool) {
 		defer done()
+		if !yield(Change{Epoch: current, N: start, Reset: reset}, nil) {
+			return
+		}
 		for _, id := range missed {
 			r, err := f.o.Row(ctx, id)
 			if errors.Is(err, flawless.NotFound) { // it was removed
@@ -246,7 +253,7 @@ func (f *Runs) Changes(ctx context.Context, epoch string, from uint64) iter.Seq2
 				return
 			}
 		}
-		if !yield(Change{Epoch: current, N: now, Reset: reset}, nil) {
+		if start != now && !yield(Change{Epoch: current, N: now}, nil) {
 			return
 		}
 		for {

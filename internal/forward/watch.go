@@ -43,7 +43,8 @@ type Watcher struct {
 	changes chan Change
 	tasks   sync.WaitGroup
 
-	last string // the position that the reader has reached before
+	last  string // the position that the reader has reached before
+	epoch string // of this server
 
 	mu   sync.Mutex
 	from map[string]bool // the servers whose streams it has, or is about to have
@@ -56,7 +57,7 @@ type Watcher struct {
 //
 // If the reader was at a server that cannot be asked any more, there is a reset.
 func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[Change]) *Watcher {
-	w := &Watcher{peer: p, ctx: ctx, changes: make(chan Change), from: map[string]bool{}, last: last, seen: Position{epoch: 0}}
+	w := &Watcher{peer: p, ctx: ctx, changes: make(chan Change), from: map[string]bool{}, last: last, epoch: epoch, seen: Position{}}
 	w.tasks.Go(func() {
 		for c := range own {
 			if !w.put(c) || c.Err != nil {
@@ -64,7 +65,10 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 			}
 		}
 	})
-	if p := Of(ctx); p == nil || p.PassedOn {
+	if p := Of(ctx); p != nil && p.PassedOn {
+		return w
+	} else if p == nil {
+		w.resetIfUnknown()
 		return w
 	}
 	var first sync.WaitGroup
@@ -88,23 +92,46 @@ func Watch(ctx context.Context, p *peer.Peer, last, epoch string, own iter.Seq[C
 	case <-time.After(atFirst):
 	case <-ctx.Done():
 	}
+	w.resetIfUnknown()
+	return w
+}
+
+// resetIfUnknown tells a reader that comes back to other servers than it knows.
+func (w *Watcher) resetIfUnknown() {
+	if w.isUnknown(ParsePosition(w.last)) {
+		w.tasks.Go(func() {
+			w.put(Change{Reset: Reset{"a server whose changes you have followed has stopped, or another one has started since"}})
+		})
+	}
+}
+
+// isUnknown reports whether a reader has been at other servers than those that are there: it is not known then what it has
+// missed.
+func (w *Watcher) isUnknown(last Position) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for at := range ParsePosition(last) {
-		if _, has := w.seen[at]; !has {
-			w.tasks.Go(func() {
-				w.put(Change{Reset: Reset{"a server whose changes you have followed has stopped or was started again"}})
-			})
-			break
+	if _, has := last[w.epoch]; last != nil && !has {
+		return true
+	}
+	for epoch := range w.seen {
+		if _, has := last[epoch]; last != nil && !has {
+			return true
 		}
 	}
-	return w
+	for epoch := range last {
+		if _, has := w.seen[epoch]; !has && epoch != w.epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // Send sends the changes as events with ids until ctx ends, and returns the error with which it or a stream ends. mark sends
 // an id without an event.
 func (w *Watcher) Send(ctx context.Context, send func(event, id string, v any) error, mark func(id string) error) error {
-	at := Position{}
+	w.mu.Lock()
+	at := maps.Clone(w.seen)
+	w.mu.Unlock()
 	for {
 		var c Change
 		select {
@@ -115,7 +142,9 @@ func (w *Watcher) Send(ctx context.Context, send func(event, id string, v any) e
 		id := ""
 		if c.At != nil {
 			maps.Copy(at, c.At)
-			id = at.String()
+			if _, begun := at[w.epoch]; begun { // else it does not have all servers yet
+				id = at.String()
+			}
 		}
 		var err error
 		switch {

@@ -76,7 +76,28 @@ func TestReaderThatWasAwayCatchesUp(t *testing.T) {
 	})
 	start("then")
 	s.watched(0, last, func(_, run string) bool { return run == "then" })
-	for _, unknown := range []string{"gone-7", last + ",gone-7", "no id"} {
+	one, _, _ := strings.Cut(last, ",")
+	for _, unknown := range []string{"gone-7", last + ",gone-7", one, "no id"} {
 		s.watched(1, unknown, func(event, _ string) bool { return event == "reset" })
+	}
+}
+
+// TestReaderOfOneServerCatchesUp, and is told when the server was started again.
+func TestReaderOfOneServerCatchesUp(t *testing.T) {
+	t.Parallel()
+	alone(t)
+	s := newSeveral(t, 1)
+	start := func(id string) { s.do(0, http.MethodPost, "/api/v1/runs", fmt.Sprintf(mailbox, id)) }
+	last := s.watched(0, "", func(event, _ string) bool { return event == "" })
+	start("missed")
+	s.watched(0, last, func(event, run string) bool {
+		if event == "reset" {
+			t.Error("there is a reset although everything is known")
+		}
+		return run == "missed"
+	})
+	epoch, _, _ := strings.Cut(last, "-")
+	for _, unknown := range []string{"before-7", epoch + "-1000000"} {
+		s.watched(0, unknown, func(event, _ string) bool { return event == "reset" })
 	}
 }

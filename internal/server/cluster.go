@@ -105,7 +105,7 @@ func (a *api) watched(ctx context.Context, last forward.Position) (epoch string,
 				out.At = forward.Position{c.Epoch: c.N}
 			}
 			if c.Reset {
-				out.Reset.Why = "there were too many changes since"
+				out.Reset.Why = "there were too many changes since then, or the server was started again"
 			}
 			if !yield(out) || out.Err != nil {
 				return

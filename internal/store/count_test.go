@@ -106,14 +106,14 @@ func TestCountsFollowConcurrentWrites(t *testing.T) {
 			}
 		}
 	}
-	together := func(s *store.Store, l *store.Lease, name string) {
+	together := func(s *store.Store, l *store.Lease, name string, from int) {
 		var all sync.WaitGroup
 		for i := range 300 {
-			all.Go(func() { live(s, l, fmt.Sprintf("%s.%d", name, i)) }) // a family: all in one shard
+			all.Go(func() { live(s, l, fmt.Sprintf("%s.%d", name, from+i)) }) // a family: all in one shard
 		}
 		all.Wait()
 	}
-	together(s, lease, "first")
+	together(s, lease, "first", 0)
 	rows := walked(t, s)
 	if other := rows["m"].Reasons["failed "+tally.Other]; other.Runs == 0 {
 		t.Errorf("26 reasons are all counted apart: %v", rows["m"].Reasons)
@@ -126,8 +126,8 @@ func TestCountsFollowConcurrentWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	together(second, taken, "first-of-second")
-	together(second, taken, "third")
+	together(second, taken, "first", 1000)
+	together(second, taken, "third", 0)
 	walked(t, second)
 	late := store.Head{Run: flawless.Run{ID: "late", Module: "m", Workflow: "w", Status: flawless.Pending}}
 	if err := s.Write(t.Context(), lease, store.Write{ID: "late", New: true, After: &late}); err == nil {
@@ -136,13 +136,13 @@ func TestCountsFollowConcurrentWrites(t *testing.T) {
 	if lease, err = s.Claim(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	together(s, lease, "back")
+	together(s, lease, "first", 2000)
 	walked(t, s)
 	kv.holes = [][]byte{{'s'}} // so that listing by status rebuilds all indexes
 	if _, _, err := s.Runs(t.Context(), flawless.Filter{Status: []flawless.Status{flawless.Failed}}); err != nil {
 		t.Fatal(err)
 	}
 	walked(t, s)
-	together(s, lease, "rebuilt")
+	together(s, lease, "first", 3000)
 	walked(t, s)
 }
