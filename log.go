@@ -232,6 +232,9 @@ type Unknown struct {
 	Reached int64 `json:"reached,omitempty" cbor:"51,keyasint,omitempty"`
 	// Lost is set if the log does not have the call, because the database has lost acknowledged writes.
 	Lost *LostCall `json:"lost,omitempty" cbor:"52,keyasint,omitempty"`
+	// Unseen is the number of the attempt whose outcome is unknown, if the server that began it was not seen to stop: it may
+	// still send the request, and it may learn the outcome. 0 means that nothing is being sent any more.
+	Unseen int `json:"unseen,omitempty" cbor:"53,keyasint,omitempty"`
 }
 
 // LostCall is a call that was made before the database lost the turn that made it.

@@ -87,7 +87,7 @@ func (k *Keeper) See(ctx context.Context, v View) {
 func (k *Keeper) takeOver(ctx context.Context, n flawless.Node) bool {
 	gained := 0
 	err := k.Owner.Gain(ctx, func(ctx context.Context, s *store.Store, l *store.Lease) ([]store.Shard, error) {
-		shards, err := s.TakeOver(ctx, l, n)
+		shards, err := s.TakeOver(ctx, l, n, false)
 		gained = len(shards)
 		return shards, err
 	})

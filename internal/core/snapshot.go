@@ -17,7 +17,7 @@ import (
 
 // StateFormat is the format number of a state in an image. A change of the state, or of what Step does with an entry,
 // gets a new number, and Restore keeps reading the older ones.
-const StateFormat = 6
+const StateFormat = 7
 
 // snapshot is a state as it is stored.
 type snapshot struct {
@@ -88,6 +88,7 @@ type callSnapshot struct {
 	Word   int64      `json:",omitempty"`
 	Busy   bool       `json:",omitempty"`
 	Title  string     `json:",omitempty"` // of a lost call; from format 6 on
+	Unseen int        `json:",omitempty"` // from format 7 on
 }
 
 type answerSnapshot struct {
@@ -112,7 +113,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress, ""})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress, "", c.unseen})
 		if c.kind == lostKind {
 			out.Calls[len(out.Calls)-1].Title = c.policy.Title
 		}
@@ -164,7 +165,7 @@ func (s *State) Restore(b []byte) error {
 		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
 		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed
-		c.inconclusive, c.history, c.decidedAt, c.inProgress = k.Mild, k.Before, k.Word, k.Busy
+		c.inconclusive, c.history, c.decidedAt, c.inProgress, c.unseen = k.Mild, k.Before, k.Word, k.Busy, k.Unseen
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

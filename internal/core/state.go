@@ -94,6 +94,7 @@ type OpenCall struct {
 
 	unknownReason string // why its outcome is unknown, "" if it is not
 	unknownAt     int64
+	unseen        int // see flawless.Unknown
 }
 
 // Attempt identifies one attempt at a call.
@@ -138,6 +139,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 		}
 	case e.Attempt != nil:
 		if c := s.open.edit(e.Attempt.Call); c != nil {
+			c.unknownReason, c.unseen = "", 0 // see Learn
 			c.stepAttempt(e.Attempt, e.At)
 			s.shareLastWord(c.keyID, c.inProgress)
 			if e.Attempt.Begun {
@@ -151,7 +153,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 		if c := s.open.edit(e.Unknown.Call); c != nil {
 			// A non-empty reason marks the outcome as unknown, so there must be one.
 			c.unknownReason, c.unknownAt, c.nextAt, c.awaitsPermit = cmp.Or(e.Unknown.Reason, "its outcome is unknown"), e.At, 0, false
-			c.withdrawing, c.history.ReachedAt = false, e.Unknown.Reached
+			c.withdrawing, c.history.ReachedAt, c.unseen = false, e.Unknown.Reached, e.Unknown.Unseen
 			s.unmarkWithdrawn(c.N)
 		}
 	case e.Adopted != nil:
@@ -163,7 +165,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 			s.stepDecisionLost(c, e.Decision)
 		} else if c != nil {
 			retrying := c.unknownReason == "" && c.nextAt != 0
-			c.unknownReason = ""
+			c.unknownReason, c.unseen = "", 0
 			switch e.Decision.Resolution {
 			case flawless.Retry:
 				if retrying { // retry now, unless the guest is behind

@@ -53,9 +53,11 @@ func (r *Run) attempt(t begun) (left *begun) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
 	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !owns {
+		r.notBegun(t.Attempt)
 		r.mu.Unlock()
 		return nil
 	}
+	var outcome *Outcome
 	entries, within := r.s.Recheck(t.Attempt, r.reg.o.Now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.exchange(c, t, within)
@@ -64,12 +66,17 @@ func (r *Run) attempt(t begun) (left *begun) {
 		}
 		r.mu.Lock()
 		entries = r.s.Result(t.Attempt, result, r.reg.o.Now(), r.terms(c))
+		if r.reg.o.Late != nil && !c.Policy().Idempotent {
+			outcome = &Outcome{r.id, t.Attempt, result}
+		}
 	}
 	if len(entries) == 0 {
 		r.mu.Unlock()
 		return nil
 	}
+	at := len(r.outbox)
 	r.append(entries...)
+	r.outbox[at].outcome = outcome
 	if r.driving {
 		r.wakeLocked()
 		r.mu.Unlock()
@@ -88,8 +95,8 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 
 // exchange carries out an attempt, and returns false if the engine was killed or the shard lost in the meantime: to the next
 // owner of the store the outcome is unknown. When the shard is lost, a call that the next owner may repeat is cut off, so
-// that it has no effect after the repetition; others run on, since nobody repeats them. The caller holds mu, which exchange
-// releases.
+// that it has no effect after the repetition; others run on, since nobody repeats them, and their outcomes are handed over
+// for the next owner. The caller holds mu, which exchange releases.
 func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
@@ -97,13 +104,18 @@ func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.
 		job.Of = origin.Of
 	}
 	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow)
-	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Calls)
-	if job.Policy.Idempotent {
+	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Sends)
+	endWatch := func() (lost bool) { return false }
+	switch {
+	case job.Policy.Idempotent:
 		defer context.AfterFunc(r.part.life.Calls, func() {
-			if !g.o.Lifecycle.Over() {
+			if g.o.Lifecycle.Sends.Err() == nil {
 				stop(effect.ErrCutOff)
 			}
 		})()
+	case g.o.Late != nil:
+		p := r.watch(stop)
+		endWatch = func() bool { return r.endWatch(p) }
 	}
 	if r.inFlight == nil {
 		r.inFlight = map[int]context.CancelCauseFunc{}
@@ -117,6 +129,14 @@ func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.
 	r.mu.Lock()
 	delete(r.inFlight, t.Call)
 	r.mu.Unlock()
+	if endWatch() {
+		var o *Outcome
+		if g.o.Lifecycle.Sends.Err() == nil {
+			o = &Outcome{r.id, t.Attempt, result}
+		}
+		g.o.Late.Put(o)
+		return result, false
+	}
 	return result, !r.part.life.Over()
 }
 

@@ -42,13 +42,13 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	code(t, "renewing a lease with an older row", one.PutNode(t.Context(), &a, &renewed), flawless.Fenced)
 	before := pairs(t, kv, store.Range{})
-	_, err = two.TakeOver(t.Context(), lb, a)
+	_, err = two.TakeOver(t.Context(), lb, a, false)
 	code(t, "taking over from a node that has renewed its lease", err, flawless.Fenced)
 	same(t, "the database after that", before, pairs(t, kv, store.Range{}))
 
 	h := head(runIn(2, 0), 1)
 	write(t, one, la, store.Write{ID: h.Run.ID, New: true, After: &h, Entries: entries(0)})
-	shards, err := two.TakeOver(t.Context(), lb, renewed)
+	shards, err := two.TakeOver(t.Context(), lb, renewed, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	if free, err := one.ClaimFree(t.Context(), lc, 1, 5); err != nil || len(free) != 2 {
 		t.Errorf("of the shards of a node that has left, claiming gives %v, %v", free, err)
 	}
-	_, err = one.TakeOver(t.Context(), lc, b)
+	_, err = one.TakeOver(t.Context(), lc, b, false)
 	code(t, "taking over from a node without a row", err, flawless.Fenced)
 }
 

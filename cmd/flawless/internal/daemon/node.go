@@ -297,7 +297,7 @@ func (n *node) views() (cluster.View, <-chan struct{}) {
 // node lives that can have them, and until no living node can have its name.
 func (n *node) claim(ctx context.Context, s *store.Store, l *store.Lease) (shards []store.Shard, err error) {
 	if p := n.predecessor; p != nil {
-		shards, err = s.TakeOver(ctx, l, *p)
+		shards, err = s.TakeOver(ctx, l, *p, true)
 		if err != nil && !errors.Is(err, flawless.Fenced) { // else another node was faster
 			return nil, err
 		}
@@ -306,7 +306,7 @@ func (n *node) claim(ctx context.Context, s *store.Store, l *store.Lease) (shard
 	for {
 		v, next := n.views()
 		for _, silent := range v.Silent {
-			took, err := s.TakeOver(ctx, l, silent)
+			took, err := s.TakeOver(ctx, l, silent, false)
 			if err != nil && !errors.Is(err, flawless.Fenced) {
 				return nil, err
 			}
