@@ -273,6 +273,9 @@ type Decision struct {
 	Body       Bytes      `json:"body,omitempty" cbor:"5,keyasint,omitempty"` // the response
 	Who        string     `json:"who,omitempty" cbor:"6,keyasint,omitempty"`
 	Note       string     `json:"note,omitempty" cbor:"7,keyasint,omitempty"` // why
+	// Confirm, with [Retry], says that the call is to be sent again although the server that made it was not seen to stop,
+	// so the call may be made twice, see Doubt.Unseen.
+	Confirm bool `json:"confirm,omitempty" cbor:"8,keyasint,omitempty"`
 }
 
 // Cancel cancels the run. The code is notified and may compensate.

@@ -24,6 +24,8 @@ type Node struct {
 	Calls  float64 `json:"calls" cbor:"11,keyasint,omitempty"`  // attempts of calls that it begins, per second
 	// Keys has the ids of the keys with which it can decrypt secrets.
 	Keys []string `json:"keys,omitempty" cbor:"12,keyasint,omitempty"`
+	// Sessions has the names of its connections to the database (application_name). A node that takes over ends them.
+	Sessions []string `json:"-" cbor:"13,keyasint,omitempty"`
 }
 
 // NodeStatus is a node as another one, or itself, sees it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -257,7 +258,13 @@ itself. Find out what happened, then use one of:
   --response FILE   it took effect; FILE is the body of the answer, and - is
                     standard input
   --error TEXT      return this error to the code, so that it can compensate
-  --fail            fail the run`,
+  --fail            fail the run
+
+Of several servers on a database, the one that made the call may have gone
+silent without being seen to stop: then it may still be about to send the
+request. --retry asks for confirmation in that case, or needs --yes. Make sure
+first that the process of that server has ended. When it answers again, it tells
+the others what became of its calls, and --retry asks no more.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case retry:
@@ -278,6 +285,9 @@ itself. Find out what happened, then use one of:
 			if err != nil {
 				return err
 			}
+			if retry && !d.Confirm {
+				d.Confirm = a.confirmsUnseen(c.Context(), cl, args[0], d.Call)
+			}
 			r, err := cl.Resolve(c.Context(), args[0], d)
 			if err != nil || a.json {
 				return orPrint(a, err, r)
@@ -293,10 +303,19 @@ itself. Find out what happened, then use one of:
 	f.StringVar(&tell, "error", "", "return this error to the code")
 	f.BoolVar(&fail, "fail", false, "fail the run")
 	f.StringVar(&d.Note, "note", "", "reason, kept in the log")
+	f.BoolVarP(&d.Confirm, "yes", "y", false, "with --retry: do not ask for confirmation")
 	_ = c.MarkFlagRequired("call")
 	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
 	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
 	return c
+}
+
+// confirmsUnseen asks whether to send a call again whose server was not seen to stop, if that is so. Without an answer the
+// server refuses the retry and says why.
+func (a *app) confirmsUnseen(ctx context.Context, cl *client.Client, id string, call int) bool {
+	r, err := cl.Run(ctx, id, false)
+	i := slices.IndexFunc(r.Unresolved, func(d flawless.Doubt) bool { return d.Call == call && d.Unseen })
+	return err == nil && i >= 0 && a.confirmed(fmt.Sprintf("The server that made call %d was not seen to stop, so it may still send the request. Send it again? [y/N] ", call), 1)
 }
 
 func (a *app) readFile(name string) ([]byte, error) {

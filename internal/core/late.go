@@ -22,8 +22,9 @@ func (s *State) markUnseen(entries []flawless.Entry) {
 
 // Learn returns the entries for the result of an attempt of an owner before, which has learned it after it had lost the run.
 // The result counts as if it had arrived in time. It returns flawless.Conflict unless the outcome of exactly that attempt is
-// unknown because its owner was not seen to stop: somebody may have decided about the call.
-func (s *State) Learn(t Attempt, r effect.Result, now int64, terms func(*OpenCall) Terms) ([]flawless.Entry, error) {
+// unknown because its owner was not seen to stop: somebody may have decided about the call. With lapsed, that owner has not
+// sent the request because it had lost the run, so the call is made now.
+func (s *State) Learn(t Attempt, r effect.Result, lapsed bool, now int64, terms func(*OpenCall) Terms) ([]flawless.Entry, error) {
 	c, why := s.open.all[t.Call], ""
 	switch {
 	case c == nil:
@@ -34,6 +35,9 @@ func (s *State) Learn(t Attempt, r effect.Result, now int64, terms func(*OpenCal
 		why = "its outcome is unknown for another reason"
 	case c.unseen != t.N:
 		why = fmt.Sprintf("the outcome of attempt %d is what is unknown", c.unseen)
+	case lapsed && r.Outcome == effect.NotSent && s.status == "":
+		return []flawless.Entry{{At: max(now, s.at), Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: max(now, s.at), Anew: true,
+			Result: r.Text + "; " + learned}}}, nil
 	default:
 		out := s.result(c, r, now, terms(c))
 		for _, e := range out {
@@ -44,17 +48,19 @@ func (s *State) Learn(t Attempt, r effect.Result, now int64, terms func(*OpenCal
 	return nil, fmt.Errorf("attempt %d at call %d of run %s ended with %q, learned late: %s: %w", t.N, t.Call, s.id, r.Text, why, flawless.Conflict)
 }
 
+// learned is why the outcome of a call becomes known after it was unknown.
+const learned = "learned from the server that had made the call, after another one had taken over"
+
 // note says in an entry why it comes after the outcome was unknown.
 func note(e flawless.Entry) {
-	const why = "learned from the server that had made the call, after another one had taken over"
 	switch {
 	case e.Arrival != nil && e.Arrival.Note == "":
-		e.Arrival.Note = why
+		e.Arrival.Note = learned
 	case e.Arrival != nil:
-		e.Arrival.Note += "; " + why
+		e.Arrival.Note += "; " + learned
 	case e.Attempt != nil:
-		e.Attempt.Result += "; " + why
+		e.Attempt.Result += "; " + learned
 	case e.Unknown != nil:
-		e.Unknown.Reason += "; " + why
+		e.Unknown.Reason += "; " + learned
 	}
 }

@@ -197,17 +197,17 @@ func (w *scenario) do(step string) []string {
 		}
 		w.s = again
 		return w.take(w.s.Recover(at, what == "taken over", w.declared)...)
-	case "learned": // late, from the owner before: CALL.ATTEMPT and a status, "broken" or "not sent"
+	case "learned": // late, from the owner before: CALL.ATTEMPT and a status, "broken", "not sent" or "lapsed"
 		var t Attempt
 		_, _ = fmt.Sscanf(rest, "%d.%d", &t.Call, &t.N)
 		r := effect.Result{Outcome: effect.Unknown, Passes: true, Text: how, Answer: effect.ErrorAnswer(t.Call, "interrupted", "")}
-		if how == "not sent" {
+		if how == "not sent" || how == "lapsed" {
 			r.Outcome, r.Answer = effect.NotSent, effect.ErrorAnswer(t.Call, "not_sent", "")
 		} else if status, err := strconv.Atoi(how); err == nil {
 			a, _ := effect.ResponseAnswer(t.Call, status, nil)
 			r = effect.Result{Outcome: effect.Answered, Status: status, Answer: a, Text: how}
 		}
-		return w.request(w.s.Learn(t, r, at, w.declared))
+		return w.request(w.s.Learn(t, r, how == "lapsed", at, w.declared))
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
@@ -244,7 +244,8 @@ func (w *scenario) do(step string) []string {
 	case "withdraw waiting":
 		return w.take(w.s.withdrawWaiting(at, "a person decided")...)
 	case "decide":
-		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
+		how, confirmed := strings.CutSuffix(how, " confirmed")
+		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how), Confirm: confirmed}, at))
 	case "hurry":
 		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at, w.declared))
 	case "give up":

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,8 +63,20 @@ func TestOutcomesAreLearnedLate(t *testing.T) {
 	for _, id := range ids {
 		untilSo(t, id+" is unresolved", is(id, flawless.Unresolved, true))
 	}
-	if _, err := b.Resolve(t.Context(), "decided", flawless.Decision{Call: 1, Resolution: flawless.Tell, Text: "a person was faster"}); err != nil {
+	decide := func(id string, d flawless.Decision) error {
+		r, err := b.Run(t.Context(), id)
+		if err != nil {
+			return err
+		}
+		d.Call = r.Unresolved[0].Call
+		_, err = b.Resolve(t.Context(), id, d)
+		return err
+	}
+	if err := decide("decided", flawless.Decision{Resolution: flawless.Tell, Text: "a person was faster"}); err != nil {
 		t.Fatal(err)
+	}
+	if err := decide("broken", flawless.Decision{Resolution: flawless.Retry}); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "--yes") {
+		t.Errorf("a retry without confirmation of a call that is being sent: %v", err)
 	}
 	answerEarly()
 	untilSo(t, "a has an answer that it cannot log", func() bool { return a.runs.Counts().Answered == 2 })
@@ -78,6 +92,9 @@ func TestOutcomesAreLearnedLate(t *testing.T) {
 	defer cancel()
 	if !a.outbox.Empty(brief) {
 		t.Error("the outbox is not empty")
+	}
+	if err := decide("broken", flawless.Decision{Resolution: flawless.Fail}); err != nil {
+		t.Error(err)
 	}
 	if r, err := b.Run(t.Context(), "decided"); err != nil || r.Status != flawless.Failed {
 		t.Errorf("the run that a person decided about is %+v, %v", r, err)

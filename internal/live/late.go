@@ -14,6 +14,8 @@ type Outcome struct {
 	Run     string        `cbor:"1,keyasint"`
 	Attempt core.Attempt  `cbor:"2,keyasint"`
 	Result  effect.Result `cbor:"3,keyasint"`
+	// Lapsed says that nothing was sent because the lease of this server was over.
+	Lapsed bool `cbor:"4,keyasint,omitempty"`
 }
 
 // Late takes the outcomes of calls that must not be repeated and whose shard was lost while they were in flight. Its methods
@@ -81,7 +83,7 @@ func (r *Run) notBegun(t core.Attempt) {
 	}
 	text := errLapsed.Error()
 	r.handOver([]pending{{outcome: &Outcome{r.id, t, effect.Result{Outcome: effect.NotSent, Text: text, Passes: true,
-		Answer: effect.FailureAnswer(t.Call, "not_sent", text, "", 0)}}}})
+		Answer: effect.FailureAnswer(t.Call, "not_sent", text, "", 0)}, true}}})
 }
 
 // Learn logs the outcome of an attempt of an owner before, and returns when that is durable. It returns flawless.Conflict if
@@ -93,7 +95,7 @@ func (g *Registry) Learn(ctx context.Context, o Outcome) error {
 	}
 	defer r.Release()
 	_, err = r.Change(ctx, func(s *core.State, now int64) ([]flawless.Entry, error) {
-		return s.Learn(o.Attempt, o.Result, now, r.terms)
+		return s.Learn(o.Attempt, o.Result, o.Lapsed, now, r.terms)
 	})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/flawless-engine/flawless/internal/core"
@@ -60,14 +61,14 @@ func (r *Run) attempt(t begun) (left *begun) {
 	var outcome *Outcome
 	entries, within := r.s.Recheck(t.Attempt, r.reg.o.Now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.exchange(c, t, within)
+		o, ok := r.exchange(c, t, within)
 		if !ok {
 			return nil
 		}
 		r.mu.Lock()
-		entries = r.s.Result(t.Attempt, result, r.reg.o.Now(), r.terms(c))
+		entries = r.s.Result(t.Attempt, o.Result, r.reg.o.Now(), r.terms(c))
 		if r.reg.o.Late != nil && !c.Policy().Idempotent {
-			outcome = &Outcome{r.id, t.Attempt, result}
+			outcome = &o
 		}
 	}
 	if len(entries) == 0 {
@@ -97,13 +98,14 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 // owner of the store the outcome is unknown. When the shard is lost, a call that the next owner may repeat is cut off, so
 // that it has no effect after the repetition; others run on, since nobody repeats them, and their outcomes are handed over
 // for the next owner. The caller holds mu, which exchange releases.
-func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.Result, bool) {
+func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (Outcome, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
 	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
-	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow)
+	lapsed := new(atomic.Bool)
+	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow, lapsed)
 	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Sends)
 	endWatch := func() (lost bool) { return false }
 	switch {
@@ -129,26 +131,28 @@ func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.
 	r.mu.Lock()
 	delete(r.inFlight, t.Call)
 	r.mu.Unlock()
-	if endWatch() {
-		var o *Outcome
-		if g.o.Lifecycle.Sends.Err() == nil {
-			o = &Outcome{r.id, t.Attempt, result}
-		}
-		g.o.Late.Put(o)
-		return result, false
+	o := Outcome{r.id, t.Attempt, result, lapsed.Load()}
+	switch lost := endWatch(); {
+	case lost && g.o.Lifecycle.Sends.Err() == nil:
+		g.o.Late.Put(&o)
+	case lost:
+		g.o.Late.Put(nil)
+	case !job.Policy.Idempotent: // the shard may have been lost just now
+		r.handOver([]pending{{outcome: &o}})
 	}
-	return result, !r.part.life.Over()
+	return o, !r.part.life.Over()
 }
 
 // errLapsed is why something is not sent by a server whose lease has ended.
 var errLapsed = errors.New("this server's lease had ended before it was sent")
 
 // sending returns the function that is asked before each write of an attempt. It remembers a call that must not be
-// repeated right before its first byte: the write on which it depends may get lost.
-func (r *Run) sending(t begun, p effect.Policy, module, workflow string) func(first bool) error {
+// repeated right before its first byte: the write on which it depends may get lost. lapsed is set if it refuses.
+func (r *Run) sending(t begun, p effect.Policy, module, workflow string, lapsed *atomic.Bool) func(first bool) error {
 	g := r.reg
 	return func(first bool) error {
 		if (first || p.Idempotent) && !g.o.Lease.Owns(r.part.shard) {
+			lapsed.Store(true)
 			return errLapsed
 		}
 		if first && !p.Idempotent && t.at.N != 0 && g.o.Ring != nil {
