@@ -67,6 +67,9 @@ type Entry struct {
 	Pause    *Pause    `json:"pause,omitempty" cbor:"11,keyasint,omitempty"`
 	Upgrade  *Upgrade  `json:"upgrade,omitempty" cbor:"20,keyasint,omitempty"`
 	Adopted  *Adopted  `json:"adopted,omitempty" cbor:"21,keyasint,omitempty"`
+	// Request is the id that the first of several servers gave the request that led to this entry and those after it in the
+	// same write. The request has an effect once, however often it is sent to the owner of the run.
+	Request string `json:"request,omitempty" cbor:"22,keyasint,omitempty"`
 }
 
 // Start is the first entry of every log.

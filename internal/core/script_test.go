@@ -122,6 +122,7 @@ func seconds(s string) int64 {
 func (w *scenario) do(step string) []string {
 	w.now++
 	at := max(w.now, w.s.at)
+	step, request, _ := strings.Cut(step, " by ") // the id of the request
 	what, rest, _ := strings.Cut(step, ": ")
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
@@ -238,14 +239,18 @@ func (w *scenario) do(step string) []string {
 		if rest != "" {
 			c.Deadline = seconds(rest)
 		}
-		return w.request(w.s.RequestCancel(c, at))
+		entries, err := w.s.Once(request, func() ([]flawless.Entry, error) { return w.s.RequestCancel(c, at) })
+		return w.request(entries, err)
 	case "terminate":
 		return w.request(w.s.Terminate(flawless.Cancel{}, at))
 	case "withdraw waiting":
 		return w.take(w.s.withdrawWaiting(at, "a person decided")...)
 	case "decide":
 		how, confirmed := strings.CutSuffix(how, " confirmed")
-		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how), Confirm: confirmed}, at))
+		entries, err := w.s.Once(request, func() ([]flawless.Entry, error) {
+			return w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how), Confirm: confirmed}, at)
+		})
+		return w.request(entries, err)
 	case "hurry":
 		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at, w.declared))
 	case "give up":

@@ -46,6 +46,7 @@ type snapshot struct {
 	Known    *flawless.Self        `json:",omitempty"` // nil if it is as at the start
 	Was      []string              `json:",omitempty"`
 	Foretold map[int]foretold      `json:",omitempty"` // from format 6 on
+	Requests []string              `json:",omitempty"` // from format 7 on
 }
 
 // keySnapshot is the key of an accepted message and the digest of the message. The oldest comes first.
@@ -100,7 +101,7 @@ type answerSnapshot struct {
 // Snapshot encodes the state of an open run.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps, Foretold: s.foretold}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps, Foretold: s.foretold, Requests: s.requests}
 	if len(s.formerIDs) > 0 {
 		out.Known, out.Was = &s.self, s.formerIDs
 	}
@@ -152,7 +153,7 @@ func (s *State) Restore(b []byte) error {
 	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they arrived is not known any more
 		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
-	s.keyHistories, s.foretold = in.Told, in.Foretold
+	s.keyHistories, s.foretold, s.requests = in.Told, in.Foretold, in.Requests
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)

@@ -34,6 +34,7 @@ type State struct {
 	messages     int            // accepted so far
 	senders      map[string]int // the newest sending call of each run
 	messageKeys  messageKeys
+	requests     []string              // that had an effect, the newest ones last, see Once
 	keyHistories map[string]keyHistory // of answered calls, see keyIdentity
 
 	paused    *flawless.Pause
@@ -115,6 +116,9 @@ func (s *State) Step(e flawless.Entry) []Attempt {
 // step changes open calls only through edit, so that Step can index them again.
 func (s *State) step(e flawless.Entry) []Attempt {
 	s.at = max(s.at, e.At)
+	if e.Request != "" {
+		s.stepRequest(e.Request)
+	}
 	switch {
 	case e.Start != nil:
 		s.start = *e.Start

@@ -57,7 +57,10 @@ type Options struct {
 	Valid func() bool
 	// Await waits until Valid returns true again. It returns an error when ctx ends, or when that can never be, and the engine
 	// then loses all shards. nil is never.
-	Await   func(ctx context.Context) error
+	Await func(ctx context.Context) error
+	// Request returns the id of a request of a client, which is the same if the request is sent again because its answer was
+	// lost; "" if that cannot be. The log keeps it. Nil is always "".
+	Request func(ctx context.Context) string
 	Cluster Cluster       // the servers on the database; nil if there are no others
 	Peers   Peers         // the engines of the other servers; nil if there are none
 	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
@@ -106,8 +109,9 @@ type Engine struct {
 	oneOfMany bool          // servers on one database: it goes on without any shard
 	shared    bool          // other servers may change what belongs to no shard
 	cluster   Cluster       // nil if there are no others
-	start     uint64        // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string        // public URL of the server
+	request   func(ctx context.Context) string
+	start     uint64 // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string // public URL of the server
 	ownCode   bool
 	vault     *vault.Vault // nil keeps no secrets
 	mask      *redact.Mask
@@ -149,7 +153,10 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		cluster: o.Cluster, ring: o.Ring}
+		cluster: o.Cluster, ring: o.Ring, request: o.Request}
+	if e.request == nil {
+		e.request = func(context.Context) string { return "" }
+	}
 	e.moves.leaving = map[store.Shard]bool{}
 	var err error
 	if e.peers, err = rpc.New(o.Peers); err != nil {

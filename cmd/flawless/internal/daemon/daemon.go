@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/late"
 	"github.com/flawless-engine/flawless/internal/listen"
@@ -167,7 +168,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		if err := n.join(ctx, secrets); err != nil {
 			return errors.Join(err, l.Close(ctx))
 		}
-		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now
+		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now, options.Request = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now, forward.RequestID
 	}
 	eng, err := engine.Open(ctx, options)
 	if err != nil {
