@@ -33,6 +33,7 @@ type State struct {
 	mail         mailbox        // not received yet
 	messages     int            // accepted so far
 	senders      map[string]int // the newest sending call of each run
+	forgotten    int            // number of senders that were forgotten since the run came into memory
 	messageKeys  messageKeys
 	requests     []string              // that had an effect, the newest ones last, see Once
 	keyHistories map[string]keyHistory // of answered calls, see keyIdentity
