@@ -260,11 +260,8 @@ itself. Find out what happened, then use one of:
   --error TEXT      return this error to the code, so that it can compensate
   --fail            fail the run
 
-Of several servers on a database, the one that made the call may have gone
-silent without being seen to stop: then it may still be about to send the
-request. --retry asks for confirmation in that case, or needs --yes. Make sure
-first that the process of that server has ended. When it answers again, it tells
-the others what became of its calls, and --retry asks no more.`,
+If the server that made the call was not seen to stop, it may still send it. So
+make sure first that its process has ended: --retry asks, or needs --yes.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case retry:
@@ -310,12 +307,11 @@ the others what became of its calls, and --retry asks no more.`,
 	return c
 }
 
-// confirmsUnseen asks whether to send a call again whose server was not seen to stop, if that is so. Without an answer the
-// server refuses the retry and says why.
+// confirmsUnseen asks whether to send a call again whose server was not seen to stop. If not, the server refuses the retry.
 func (a *app) confirmsUnseen(ctx context.Context, cl *client.Client, id string, call int) bool {
 	r, err := cl.Run(ctx, id, false)
-	i := slices.IndexFunc(r.Unresolved, func(d flawless.Doubt) bool { return d.Call == call && d.Unseen })
-	return err == nil && i >= 0 && a.confirmed(fmt.Sprintf("The server that made call %d was not seen to stop, so it may still send the request. Send it again? [y/N] ", call), 1)
+	unseen := err == nil && slices.ContainsFunc(r.Unresolved, func(d flawless.Doubt) bool { return d.Call == call && d.Unseen })
+	return unseen && usage.Confirmed(a.in, a.errs, fmt.Sprintf("The server that made call %d was not seen to stop, so it may still send the request. Send it again?", call))
 }
 
 func (a *app) readFile(name string) ([]byte, error) {
