@@ -54,6 +54,11 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	same(t, "the shards of the dead node", []store.Shard{1, 2, 3}, shards)
 	same(t, "the shards of its successor", []store.Shard{1, 2, 3, 4, 5}, lb.Owned())
+	for sh, unseen := range map[store.Shard]bool{1: true, 2: true, 4: false, 5: false} {
+		if lb.Unseen(sh) != unseen {
+			t.Errorf("that the owner of shard %d was not seen to stop is %v", sh, !unseen)
+		}
+	}
 	again := renewed
 	again.Beat++
 	code(t, "a renewal of the dead node", one.PutNode(t.Context(), &renewed, &again), flawless.Fenced)
@@ -73,6 +78,16 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	if free, err := one.ClaimFree(t.Context(), lc, 1, 5); err != nil || len(free) != 2 {
 		t.Errorf("of the shards of a node that has left, claiming gives %v, %v", free, err)
+	}
+	if !lc.Unseen(1) || !lc.Unseen(5) {
+		t.Error("a node that has left with shards was seen to stop")
+	}
+	lc.Settled(1)
+	if err := one.Free(t.Context(), lc, 1, 5); err != nil {
+		t.Fatal(err)
+	}
+	if free, err := one.ClaimFree(t.Context(), lc, 1, 5); err != nil || len(free) != 2 || lc.Unseen(1) || !lc.Unseen(5) {
+		t.Errorf("of shards that were given up, one of them settled, claiming gives %v, %v; not seen to stop is %v and %v", free, err, lc.Unseen(1), lc.Unseen(5))
 	}
 	_, err = one.TakeOver(t.Context(), lc, b, false)
 	code(t, "taking over from a node without a row", err, flawless.Fenced)
