@@ -29,36 +29,36 @@ type Late interface {
 
 // passage is a call in flight that may outlive the ownership of its run.
 type passage struct {
-	stop func() bool   // ends the watching; false if the shard was lost
-	left chan struct{} // closed when nobody waits for the call any more
+	stop func() bool // ends the watching; false if the shard was lost
+	left chan bool   // then receives whether nobody waits for the call any more
 }
 
 // watch lets a call that must not be repeated run on when its shard is lost, without anybody who waits for its goroutine.
 func (r *Run) watch(stop context.CancelCauseFunc) passage {
-	p := passage{left: make(chan struct{})}
+	p := passage{left: make(chan bool, 1)}
 	p.stop = context.AfterFunc(r.part.life.Calls, func() {
-		defer close(p.left)
-		if r.part.cut.Load() { // the server stops: it must not leave anything behind that is still being sent
+		switch {
+		case r.part.cut.Load(): // the server stops: it must not leave anything behind that is still being sent
 			stop(effect.ErrCutOff)
-			return
+			p.left <- false
+		case r.reg.o.Lifecycle.Sends.Err() != nil:
+			p.left <- false
+		default:
+			r.reg.o.Late.Expect()
+			r.part.tasks.Leave()
+			p.left <- true
 		}
-		r.reg.o.Late.Expect()
-		r.part.tasks.Leave()
 	})
 	return p
 }
 
-// end ends the watching after the call. It reports whether the call was left to itself: then its outcome is handed over.
+// endWatch ends the watching after the call. It reports whether the call was left to itself: then its outcome is handed over.
 func (r *Run) endWatch(p passage) (lost bool) {
-	if p.stop() {
-		return false
+	lost = !p.stop() && <-p.left
+	if lost {
+		r.part.tasks.Return()
 	}
-	<-p.left
-	if r.part.cut.Load() {
-		return false
-	}
-	r.part.tasks.Return()
-	return true
+	return lost
 }
 
 // handOver hands over what attempts in a batch ended with that cannot be written, because the shard is lost.
