@@ -183,6 +183,7 @@ func (c *clusterOf) hang(name string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	config.Password = pgtest.Password
 	config.RuntimeParams["application_name"] = c.db.Exec(c.t, "SELECT max(application_name) FROM pg_stat_activity WHERE application_name LIKE 'flawless "+name+" lease %'")
 	conn, err := pgx.ConnectConfig(c.t.Context(), config)
 	if err != nil {
