@@ -67,6 +67,9 @@ type Entry struct {
 	Pause    *Pause    `json:"pause,omitempty" cbor:"11,keyasint,omitempty"`
 	Upgrade  *Upgrade  `json:"upgrade,omitempty" cbor:"20,keyasint,omitempty"`
 	Adopted  *Adopted  `json:"adopted,omitempty" cbor:"21,keyasint,omitempty"`
+	// Request is the id that the first of several servers gave the request that led to this entry and those after it in the
+	// same write. The request has an effect once, however often it is sent to the owner of the run.
+	Request string `json:"request,omitempty" cbor:"22,keyasint,omitempty"`
 }
 
 // Start is the first entry of every log.
@@ -232,6 +235,9 @@ type Unknown struct {
 	Reached int64 `json:"reached,omitempty" cbor:"51,keyasint,omitempty"`
 	// Lost is set if the log does not have the call, because the database has lost acknowledged writes.
 	Lost *LostCall `json:"lost,omitempty" cbor:"52,keyasint,omitempty"`
+	// Unseen is the number of the attempt whose outcome is unknown, if the server that began it was not seen to stop: it may
+	// still send the request, and it may learn the outcome. 0 means that nothing is being sent any more.
+	Unseen int `json:"unseen,omitempty" cbor:"53,keyasint,omitempty"`
 }
 
 // LostCall is a call that was made before the database lost the turn that made it.
@@ -270,6 +276,9 @@ type Decision struct {
 	Body       Bytes      `json:"body,omitempty" cbor:"5,keyasint,omitempty"` // the response
 	Who        string     `json:"who,omitempty" cbor:"6,keyasint,omitempty"`
 	Note       string     `json:"note,omitempty" cbor:"7,keyasint,omitempty"` // why
+	// Confirm, with [Retry], says that the call is to be sent again although the server that made it was not seen to stop,
+	// so the call may be made twice, see Doubt.Unseen.
+	Confirm bool `json:"confirm,omitempty" cbor:"8,keyasint,omitempty"`
 }
 
 // Cancel cancels the run. The code is notified and may compensate.

@@ -31,7 +31,9 @@ type Node struct {
 	Keys []string `json:"keys,omitempty" cbor:"12,keyasint,omitempty"`
 	// API has the addresses at which it serves clients, address:port. The runs of other nodes may not call them, unless their
 	// operator allows it.
-	API []string `json:"-" cbor:"13,keyasint,omitempty"`
+	API []string `json:"-" cbor:"15,keyasint,omitempty"`
+	// Sessions has the names of its connections to the database (application_name). A node that takes over ends them.
+	Sessions []string `json:"-" cbor:"16,keyasint,omitempty"`
 }
 
 // NodeStatus is a node as another one, or itself, sees it.

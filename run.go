@@ -161,6 +161,9 @@ type Doubt struct {
 	Since  time.Time `json:"since" cbor:"3,keyasint"`
 	// Request is a summary for people, such as "POST https://pay.example/charges".
 	Request string `json:"request,omitempty" cbor:"4,keyasint,omitempty"`
+	// Unseen says that the server that made the call was not seen to stop, so it may still send the request. A retry then
+	// needs to be confirmed. When that server answers again, the outcome becomes known, or Unseen false.
+	Unseen bool `json:"unseen,omitempty" cbor:"5,keyasint,omitempty"`
 	// Sent is the request of an http call as the server may have seen it. It is not set in lists.
 	Sent *Sent `json:"sent,omitempty" cbor:"-"`
 }

@@ -427,7 +427,7 @@ func (c *chaos) check(ctx context.Context) error {
 				}
 				v := flawless.Decision{Call: u.Call, Resolution: flawless.Respond, Status: 204, Note: "the outside has it"}
 				if c.outside.count(at.Path) == 0 {
-					v.Resolution, v.Status, v.Note = flawless.Retry, 0, "the outside does not have it"
+					v.Resolution, v.Confirm, v.Status, v.Note = flawless.Retry, true, 0, "the outside does not have it"
 					repeated[at.Path] = true
 				} else {
 					answered++

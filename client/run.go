@@ -257,6 +257,9 @@ func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 			in[name] = v
 		}
 	}
+	if d.Confirm {
+		in["confirm"] = true
+	}
 	if d.Resolution == flawless.Respond {
 		in["body"] = d.Body
 		if d.Status != 0 {

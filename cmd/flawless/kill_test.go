@@ -284,7 +284,7 @@ func settleRun(t *testing.T, c *client.Client, id, url string, happened func(pat
 			if !strings.Contains(path, "/post") || d.Reason == "" {
 				t.Errorf("%s: the outcome of a call is unknown that should not be: %+v", id, d)
 			}
-			word := flawless.Decision{Call: d.Call, Resolution: flawless.Retry}
+			word := flawless.Decision{Call: d.Call, Resolution: flawless.Retry, Confirm: true}
 			if happened(path) {
 				word = flawless.Decision{Call: d.Call, Resolution: flawless.Respond, Body: []byte("did " + path)}
 			}

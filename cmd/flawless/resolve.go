@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) resolveCommand() *cobra.Command {
@@ -37,7 +39,10 @@ Give the id of a run and the number of its call, or flags that select several
 calls: --host and --reason, --since, --after and --before (since when the outcome
 is unknown), or flags that select runs. You are asked for confirmation first. Each
 decision is logged in its run, with your name and the note. A call about which
-somebody else has decided in the meantime is left alone, and you see who did.`,
+somebody else has decided in the meantime is left alone, and you see who did.
+
+If the server that made a call was not seen to stop, it may still send it. So
+make sure first that its process has ended: --retry asks, or needs --yes.`,
 		Example: "  flawless workflow resolve order-42 --call 3 --retry --note \"not on the statement\"\n  flawless workflow resolve --host pay.example.com --since 1h --retry --note \"INC-7: nothing was booked\"",
 		RunE: func(c *cobra.Command, args []string) error {
 			some, err := which.Read()
@@ -73,6 +78,9 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 			if len(args) == 0 {
 				return a.resolveAll(c.Context(), cl, &which, d, yes)
 			}
+			if retry {
+				d.Confirm = yes || a.confirmsUnseen(c.Context(), cl, args[0], d.Call)
+			}
 			r, err := cl.Resolve(c.Context(), args[0], d)
 			if err != nil || a.JSON {
 				return a.OrPrint(err, r)
@@ -93,6 +101,13 @@ somebody else has decided in the meantime is left alone, and you see who did.`,
 	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
 	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
 	return c
+}
+
+// confirmsUnseen asks whether to send a call again whose server was not seen to stop. If not, the server refuses the retry.
+func (a *app) confirmsUnseen(ctx context.Context, cl *client.Client, id string, call int) bool {
+	r, err := cl.Run(ctx, id, false)
+	unseen := err == nil && slices.ContainsFunc(r.Unresolved, func(d flawless.Doubt) bool { return d.Call == call && d.Unseen })
+	return unseen && usage.Confirmed(a.In, a.Errs, fmt.Sprintf("The server that made call %d was not seen to stop, so it may still send the request. Send it again?", call))
 }
 
 func (a *app) readFile(name string) ([]byte, error) {
@@ -118,7 +133,7 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *flagset.
 		Error string `json:"error,omitempty"`
 	}
 	var all []outcome
-	runs := map[string]bool{}
+	runs, unseen := map[string]bool{}, 0
 	for r, err := range cl.All(ctx, which.Runs()) {
 		if err != nil {
 			return err
@@ -127,11 +142,18 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *flagset.
 			if which.Selects(x) && (d.Call == 0 || d.Call == x.Call) {
 				all = append(all, outcome{Run: r.ID, Call: x.Call})
 				runs[r.ID] = true
+				if x.Unseen && d.Resolution == flawless.Retry {
+					unseen++
+				}
 			}
 		}
 	}
 	what := render.Count(len(all), "call") + " of " + render.Count(len(runs), "run")
-	if !yes && !a.confirmed(fmt.Sprintf("%s for %s? [y/N] ", d.Resolution, what), len(all)) {
+	if unseen > 0 {
+		fmt.Fprintf(a.Errs, "the servers that made %s of these were not seen to stop, so they may still send the requests: make sure that their processes have ended\n", render.Count(unseen, "call"))
+	}
+	d.Confirm = d.Resolution == flawless.Retry
+	if !yes && len(all) > 0 && !usage.Confirmed(a.In, a.Errs, fmt.Sprintf("%s for %s?", d.Resolution, what)) {
 		return fmt.Errorf("nothing was decided: you did not confirm that it is for %s; answer y, or use --yes: %w", what, flawless.Invalid)
 	}
 	var failed []error

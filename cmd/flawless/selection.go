@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 // changing is a command that changes one run or all selected runs.
@@ -88,7 +88,7 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 			ids = append(ids, r.ID)
 		}
 	}
-	if !yes && !a.confirmed(fmt.Sprintf("%s %s? [y/N] ", h.verb, render.Count(len(ids), "run")), len(ids)) {
+	if !yes && len(ids) > 0 && !usage.Confirmed(a.In, a.Errs, fmt.Sprintf("%s %s?", h.verb, render.Count(len(ids), "run"))) {
 		return fmt.Errorf("nothing was changed: you did not confirm that it is for %s; answer y, or use --yes: %w", render.Count(len(ids), "run"), flawless.Invalid)
 	}
 	type outcome struct {
@@ -118,21 +118,6 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 		fmt.Fprintf(a.Out, "%s: %s\n", h.verb, render.Count(len(all)-len(failed), "run"))
 	}
 	return errors.Join(failed...)
-}
-
-// confirmed asks for confirmation of a change to n runs.
-func (a *app) confirmed(question string, n int) bool {
-	if n == 0 {
-		return true
-	}
-	fmt.Fprint(a.Errs, question)
-	line, _ := bufio.NewReader(a.In).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true
-	}
-	fmt.Fprintln(a.Errs)
-	return false
 }
 
 func (a *app) cancelCommand() *cobra.Command {

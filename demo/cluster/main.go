@@ -301,7 +301,7 @@ func (d *demo) decide(ctx context.Context, id string, u flawless.Doubt) (how str
 	if err != nil || !strings.HasPrefix(u.Request, "POST ") {
 		return "", fmt.Errorf("this is no request to the shop: %q", u.Request)
 	}
-	v := flawless.Decision{Call: u.Call, Resolution: flawless.Retry, Note: "not seen at the service"}
+	v := flawless.Decision{Call: u.Call, Resolution: flawless.Retry, Confirm: true, Note: "not seen at the service"}
 	how = "had not taken effect: tried again"
 	if charge := d.shop.Created(at.Path, id); charge != "" {
 		v = flawless.Decision{Call: u.Call, Resolution: flawless.Respond, Status: 201, Body: []byte(`{"id":"` + charge + `"}`), Note: "seen at the service"}

@@ -29,6 +29,9 @@ type Keeper struct {
 	Owner Owner
 	Self  string // id of the node
 	Log   *slog.Logger
+	// EndSessions ends the connections of a node that has stopped to the database: a transaction that hangs there would hold
+	// up the takeover. It is called before each attempt to take over; nil does nothing.
+	EndSessions func(ctx context.Context, n flawless.Node)
 
 	giving atomic.Bool    // shards are being given up
 	tasks  sync.WaitGroup // which does that
@@ -85,9 +88,12 @@ func (k *Keeper) See(ctx context.Context, v View) {
 
 // takeOver claims the shards of a node that has stopped.
 func (k *Keeper) takeOver(ctx context.Context, n flawless.Node) bool {
+	if k.EndSessions != nil {
+		k.EndSessions(ctx, n)
+	}
 	gained := 0
 	err := k.Owner.Gain(ctx, func(ctx context.Context, s *store.Store, l *store.Lease) ([]store.Shard, error) {
-		shards, err := s.TakeOver(ctx, l, n)
+		shards, err := s.TakeOver(ctx, l, n, false)
 		gained = len(shards)
 		return shards, err
 	})

@@ -26,6 +26,7 @@ type Options struct {
 	Address string
 	// Fingerprint is that of the certificate that this node shows to others, see package peer.
 	Fingerprint string
+	Sessions    []string             // see flawless.Node
 	TTL         time.Duration        // 0 is DefaultTTL
 	Now         func() time.Duration // time since the machine started, sleep included; nil asks the system
 	Log         *slog.Logger
@@ -80,7 +81,7 @@ func New(o Options) *Member {
 		o:        o,
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
-		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Ring: o.Ring},
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Ring: o.Ring, Sessions: o.Sessions},
 		detector: detector{silence: o.TTL + o.TTL/margin},
 		renewed:  make(chan struct{}),
 	}

@@ -22,6 +22,10 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
 		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins no more attempts; resolve the call with response, error or fail: %w", d.Call, s.id, endedText(s.status), flawless.Conflict)
 	}
+	if d.Resolution == flawless.Retry && c.unseen != 0 && !d.Confirm {
+		return nil, fmt.Errorf("resolving call %d of run %s with retry: the server that made the call was not seen to stop, so it may still send the request, or have sent it after you looked; "+
+			"make sure that its process has ended, then confirm the retry (--yes, or \"confirm\": true in the API). When that server answers again, this is not needed: %w", d.Call, s.id, flawless.Conflict)
+	}
 	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
 		for _, o := range s.OpenCalls() { // the receiver would take an older message for a duplicate
 			if o.N < c.N && o.Kind == effect.Send && o.unknownReason != "" {

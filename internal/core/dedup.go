@@ -54,5 +54,13 @@ func (s *State) CountSenders() int { return len(s.senders) }
 func (s *State) ForgetSender(run string, call int) {
 	if s.senders[run] == call {
 		delete(s.senders, run)
+		s.forgotten++
 	}
+}
+
+// MayHaveForgotten reports whether a run may have sent messages to this one before, although it is not remembered. forgotten
+// grows whenever a sender is forgotten while the run is in memory.
+func (s *State) MayHaveForgotten(run string) (may bool, forgotten int) {
+	_, known := s.senders[run]
+	return !known && s.messages > MaxSenders, s.forgotten
 }

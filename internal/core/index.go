@@ -216,7 +216,7 @@ func (o *openCalls) firstN(s set, n int) (out []*OpenCall) {
 func (o *openCalls) unresolvedCalls() []flawless.Doubt {
 	if o.unresolvedView == nil {
 		for _, c := range o.list(unresolved) {
-			o.unresolvedView = append(o.unresolvedView, flawless.Doubt{Call: c.N, Reason: c.unknownReason, Since: time.Unix(0, c.unknownAt), Request: c.policy.Title})
+			o.unresolvedView = append(o.unresolvedView, flawless.Doubt{Call: c.N, Reason: c.unknownReason, Since: time.Unix(0, c.unknownAt), Request: c.policy.Title, Unseen: c.unseen != 0})
 		}
 	}
 	return o.unresolvedView

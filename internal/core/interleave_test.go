@@ -378,7 +378,7 @@ func (w *interleaving) crash(held *flawless.Pause) {
 	if held != nil && !w.write(nil, w.s.Hold(*held, w.now)...) {
 		return
 	}
-	w.write(nil, w.s.Recover(w.now, w.declared)...)
+	w.write(nil, w.s.Recover(w.now, false, w.declared)...)
 }
 
 func (w *interleaving) fire() {

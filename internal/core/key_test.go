@@ -67,12 +67,12 @@ func (w *keyScenario) do(step string) string {
 	case "down":
 		w.now += int64(span)
 		w.rebuild(false)
-		out := w.take(w.s.Recover(w.now, w.declared)...)
+		out := w.take(w.s.Recover(w.now, false, w.declared)...)
 		out = append(out, w.take(w.s.Fire(w.now)...)...)
 		return w.perform(out)
 	case "copied": // the store is a copy of another one, and somebody resumes the run
 		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Hold: true}})
-		out := w.take(w.s.Recover(w.now, w.declared)...)
+		out := w.take(w.s.Recover(w.now, false, w.declared)...)
 		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Resume: true}})
 		return strings.Join(out, ", ")
 	case "forked": // the run is a fork of one that made the call

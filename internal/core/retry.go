@@ -112,6 +112,11 @@ func (s *State) Result(t Attempt, r effect.Result, now int64, terms Terms) []fla
 	if c == nil || c.attempt != t.N || c.nextAt != 0 || c.awaitsPermit || c.unknownReason != "" {
 		return nil
 	}
+	return s.result(c, r, now, terms)
+}
+
+// result is Result for a call that waits for this attempt.
+func (s *State) result(c *OpenCall, r effect.Result, now int64, terms Terms) []flawless.Entry {
 	e := flawless.Entry{At: max(now, s.at)}
 	v := s.judge(c, &r, terms)
 	next := s.nextAttempt(c, &r, &v, now, terms)
@@ -327,8 +332,12 @@ func (s *State) backoff(c *OpenCall) time.Duration {
 }
 
 // Recover returns what follows when an owner takes over a run: the outcome of an attempt without a result is unknown,
-// unless the call may be repeated. A run that has ended repeats nothing.
-func (s *State) Recover(now int64, terms func(*OpenCall) Terms) (out []flawless.Entry) {
+// unless the call may be repeated. A run that has ended repeats nothing. With unseen, the owner before was not seen to
+// stop, see flawless.Unknown.
+func (s *State) Recover(now int64, unseen bool, terms func(*OpenCall) Terms) (out []flawless.Entry) {
+	if unseen {
+		defer func() { s.markUnseen(out) }()
+	}
 	if s.held != nil {
 		return s.recoverHeld(now, terms)
 	}

@@ -75,7 +75,7 @@ func (w *trial) crash(after time.Duration) []flawless.Entry {
 		stepped(w.t, again, e)
 	}
 	w.s = again
-	out := w.s.Recover(w.now, w.declared)
+	out := w.s.Recover(w.now, false, w.declared)
 	w.take(out...)
 	return out
 }

@@ -88,6 +88,8 @@ func describe(e flawless.Entry) []string {
 		return []string{fmt.Sprint(e.Arrival.Call, " ", h.Status)}
 	case e.Message != nil:
 		return []string{fmt.Sprint("message ", e.Message.N)}
+	case e.Unknown != nil && e.Unknown.Unseen != 0:
+		return []string{fmt.Sprintf("%d unknown, attempt %d not seen to end", e.Unknown.Call, e.Unknown.Unseen)}
 	case e.Unknown != nil:
 		return []string{fmt.Sprint(e.Unknown.Call, " unknown")}
 	case e.Attempt != nil && e.Attempt.Next != 0:
@@ -120,6 +122,7 @@ func seconds(s string) int64 {
 func (w *scenario) do(step string) []string {
 	w.now++
 	at := max(w.now, w.s.at)
+	step, request, _ := strings.Cut(step, " by ") // the id of the request
 	what, rest, _ := strings.Cut(step, ": ")
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
@@ -185,7 +188,7 @@ func (w *scenario) do(step string) []string {
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, w.terms)...)
 	case "no outcome":
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.open.all[call].policy.Idempotent, Text: "the connection broke"}, at, w.terms)...)
-	case "crash":
+	case "crash", "taken over": // from a server that was not seen to stop
 		again := NewState("run", w.s.kinds)
 		for _, e := range w.log {
 			stepped(w.t, again, e)
@@ -194,7 +197,18 @@ func (w *scenario) do(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.Recover(at, w.declared)...)
+		return w.take(w.s.Recover(at, what == "taken over", w.declared)...)
+	case "learned": // late, from the owner before: CALL.ATTEMPT and a status, "broken", "not sent" or "lapsed"
+		var t Attempt
+		_, _ = fmt.Sscanf(rest, "%d.%d", &t.Call, &t.N)
+		r := effect.Result{Outcome: effect.Unknown, Passes: true, Text: how, Answer: effect.ErrorAnswer(t.Call, "interrupted", "")}
+		if how == "not sent" || how == "lapsed" {
+			r.Outcome, r.Answer = effect.NotSent, effect.ErrorAnswer(t.Call, "not_sent", "")
+		} else if status, err := strconv.Atoi(how); err == nil {
+			a, _ := effect.ResponseAnswer(t.Call, status, nil)
+			r = effect.Result{Outcome: effect.Answered, Status: status, Answer: a, Text: how}
+		}
+		return w.request(w.s.Learn(t, r, how == "lapsed", at, w.declared))
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
@@ -225,13 +239,18 @@ func (w *scenario) do(step string) []string {
 		if rest != "" {
 			c.Deadline = seconds(rest)
 		}
-		return w.request(w.s.RequestCancel(c, at))
+		entries, err := w.s.Once(request, func() ([]flawless.Entry, error) { return w.s.RequestCancel(c, at) })
+		return w.request(entries, err)
 	case "terminate":
 		return w.request(w.s.Terminate(flawless.Cancel{}, at))
 	case "withdraw waiting":
 		return w.take(w.s.withdrawWaiting(at, "a person decided")...)
 	case "decide":
-		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
+		how, confirmed := strings.CutSuffix(how, " confirmed")
+		entries, err := w.s.Once(request, func() ([]flawless.Entry, error) {
+			return w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how), Confirm: confirmed}, at)
+		})
+		return w.request(entries, err)
 	case "hurry":
 		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at, w.declared))
 	case "give up":

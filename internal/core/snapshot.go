@@ -17,7 +17,7 @@ import (
 
 // StateFormat is the format number of a state in an image. A change of the state, or of what Step does with an entry,
 // gets a new number, and Restore keeps reading the older ones.
-const StateFormat = 6
+const StateFormat = 7
 
 // snapshot is a state as it is stored.
 type snapshot struct {
@@ -46,6 +46,7 @@ type snapshot struct {
 	Known    *flawless.Self        `json:",omitempty"` // nil if it is as at the start
 	Was      []string              `json:",omitempty"`
 	Foretold map[int]foretold      `json:",omitempty"` // from format 6 on
+	Requests []string              `json:",omitempty"` // from format 7 on
 }
 
 // keySnapshot is the key of an accepted message and the digest of the message. The oldest comes first.
@@ -88,6 +89,7 @@ type callSnapshot struct {
 	Word   int64      `json:",omitempty"`
 	Busy   bool       `json:",omitempty"`
 	Title  string     `json:",omitempty"` // of a lost call; from format 6 on
+	Unseen int        `json:",omitempty"` // from format 7 on
 }
 
 type answerSnapshot struct {
@@ -99,7 +101,7 @@ type answerSnapshot struct {
 // Snapshot encodes the state of an open run.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps, Foretold: s.foretold}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps, Foretold: s.foretold, Requests: s.requests}
 	if len(s.formerIDs) > 0 {
 		out.Known, out.Was = &s.self, s.formerIDs
 	}
@@ -112,7 +114,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress, ""})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress, "", c.unseen})
 		if c.kind == lostKind {
 			out.Calls[len(out.Calls)-1].Title = c.policy.Title
 		}
@@ -151,7 +153,7 @@ func (s *State) Restore(b []byte) error {
 	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they arrived is not known any more
 		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
-	s.keyHistories, s.foretold = in.Told, in.Foretold
+	s.keyHistories, s.foretold, s.requests = in.Told, in.Foretold, in.Requests
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)
@@ -164,7 +166,7 @@ func (s *State) Restore(b []byte) error {
 		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
 		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed
-		c.inconclusive, c.history, c.decidedAt, c.inProgress = k.Mild, k.Before, k.Word, k.Busy
+		c.inconclusive, c.history, c.decidedAt, c.inProgress, c.unseen = k.Mild, k.Before, k.Word, k.Busy, k.Unseen
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

@@ -33,7 +33,9 @@ type State struct {
 	mail         mailbox        // not received yet
 	messages     int            // accepted so far
 	senders      map[string]int // the newest sending call of each run
+	forgotten    int            // number of senders that were forgotten since the run came into memory
 	messageKeys  messageKeys
+	requests     []string              // that had an effect, the newest ones last, see Once
 	keyHistories map[string]keyHistory // of answered calls, see keyIdentity
 
 	paused    *flawless.Pause
@@ -94,6 +96,7 @@ type OpenCall struct {
 
 	unknownReason string // why its outcome is unknown, "" if it is not
 	unknownAt     int64
+	unseen        int // see flawless.Unknown
 }
 
 // Attempt identifies one attempt at a call.
@@ -114,6 +117,9 @@ func (s *State) Step(e flawless.Entry) []Attempt {
 // step changes open calls only through edit, so that Step can index them again.
 func (s *State) step(e flawless.Entry) []Attempt {
 	s.at = max(s.at, e.At)
+	if e.Request != "" {
+		s.stepRequest(e.Request)
+	}
 	switch {
 	case e.Start != nil:
 		s.start = *e.Start
@@ -138,6 +144,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 		}
 	case e.Attempt != nil:
 		if c := s.open.edit(e.Attempt.Call); c != nil {
+			c.unknownReason, c.unseen = "", 0 // see Learn
 			c.stepAttempt(e.Attempt, e.At)
 			s.shareLastWord(c.keyID, c.inProgress)
 			if e.Attempt.Begun {
@@ -151,7 +158,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 		if c := s.open.edit(e.Unknown.Call); c != nil {
 			// A non-empty reason marks the outcome as unknown, so there must be one.
 			c.unknownReason, c.unknownAt, c.nextAt, c.awaitsPermit = cmp.Or(e.Unknown.Reason, "its outcome is unknown"), e.At, 0, false
-			c.withdrawing, c.history.ReachedAt = false, e.Unknown.Reached
+			c.withdrawing, c.history.ReachedAt, c.unseen = false, e.Unknown.Reached, e.Unknown.Unseen
 			s.unmarkWithdrawn(c.N)
 		}
 	case e.Adopted != nil:
@@ -163,7 +170,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 			s.stepDecisionLost(c, e.Decision)
 		} else if c != nil {
 			retrying := c.unknownReason == "" && c.nextAt != 0
-			c.unknownReason = ""
+			c.unknownReason, c.unseen = "", 0
 			switch e.Decision.Resolution {
 			case flawless.Retry:
 				if retrying { // retry now, unless the guest is behind

@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/cluster"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/late"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -83,6 +84,7 @@ type node struct {
 	*Engine
 	member *cluster.Member
 	wire   *wire
+	outbox *late.Outbox
 	up     context.Context    // ends when it crashes, or leaves
 	leave  context.CancelFunc // ends the renewal of its lease, and up
 	served chan struct{}      // closed when it is not renewed any more
@@ -92,8 +94,14 @@ type node struct {
 // join opens an engine on a database that other nodes use, too. It reaches the others over a mesh, if there is one.
 func join(t *testing.T, kv store.KV, name string, ttl time.Duration, over ...*mesh) *node {
 	t.Helper()
+	return joinAfter(t, kv, name, ttl, new(late.Outbox), over...)
+}
+
+// joinAfter is join for a process that was another node before, and may have outcomes of its calls.
+func joinAfter(t *testing.T, kv store.KV, name string, ttl time.Duration, box *late.Outbox, over ...*mesh) *node {
+	t.Helper()
 	fixture() // takes longer than a lease
-	n := &node{wire: newWire(kv), served: make(chan struct{})}
+	n := &node{wire: newWire(kv), outbox: box, served: make(chan struct{})}
 	st, err := store.Open(t.Context(), n.wire)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +125,7 @@ func join(t *testing.T, kv store.KV, name string, ttl time.Duration, over ...*me
 	claim := func(ctx context.Context, s *store.Store, l *store.Lease) ([]store.Shard, error) {
 		return s.ClaimFree(ctx, l, append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	o := Options{Owner: n.member.Node().ID, Claim: claim, Valid: n.member.Valid, Await: n.member.Await, Kinds: kinds}
+	o := Options{Owner: n.member.Node().ID, Claim: claim, Valid: n.member.Valid, Await: n.member.Await, Kinds: kinds, Late: box}
 	if len(over) > 0 {
 		o.Peers = over[0]
 	}

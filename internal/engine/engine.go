@@ -21,6 +21,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/history"
 	"github.com/flawless-engine/flawless/internal/hub"
+	"github.com/flawless-engine/flawless/internal/late"
 	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/lifecycle"
 	"github.com/flawless-engine/flawless/internal/live"
@@ -57,7 +58,10 @@ type Options struct {
 	Valid func() bool
 	// Await waits until Valid returns true again. It returns an error when ctx ends, or when that can never be, and the engine
 	// then loses all shards. nil is never.
-	Await   func(ctx context.Context) error
+	Await func(ctx context.Context) error
+	// Request returns the id of a request of a client, which is the same if the request is sent again because its answer was
+	// lost; "" if that cannot be. The log keeps it. Nil is always "".
+	Request func(ctx context.Context) string
 	Cluster Cluster       // the servers on the database; nil if there are no others
 	Peers   Peers         // the engines of the other servers; nil if there are none
 	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
@@ -71,6 +75,7 @@ type Options struct {
 	Memory   int64        // maximum memory of the process in bytes; 0 is half of what it may use, a negative value is unlimited
 	URL      string       // public URL of the server; part of the URL of a promise
 	Ring     *ring.Ring   // remembers calls, for a database that loses writes; nil is none
+	Late     *late.Outbox // offers outcomes to the next owners of runs, and outlives the engine; nil is none
 	Vault    *vault.Vault // keeps secrets; nil keeps none
 	Hide     []string     // what else is hidden, see redact.NewMask
 	// RetryFor is how long failed calls are retried, unless a module, a host or the call sets another time; nil is
@@ -105,8 +110,9 @@ type Engine struct {
 	oneOfMany bool          // servers on one database: it goes on without any shard
 	shared    bool          // other servers may change what belongs to no shard
 	cluster   Cluster       // nil if there are no others
-	start     uint64        // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string        // public URL of the server
+	request   func(ctx context.Context) string
+	start     uint64 // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string // public URL of the server
 	ownCode   bool
 	vault     *vault.Vault // nil keeps no secrets
 	mask      *redact.Mask
@@ -149,7 +155,10 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		cluster: o.Cluster, ring: o.Ring}
+		cluster: o.Cluster, ring: o.Ring, request: o.Request}
+	if e.request == nil {
+		e.request = func(context.Context) string { return "" }
+	}
 	e.moves.leaving = map[store.Shard]bool{}
 	var err error
 	if e.peers, err = rpc.New(o.Peers); err != nil {
@@ -208,6 +217,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.hasPeers() {
 		standing = append(standing, e.watchPeers)
+	}
+	if o.Late != nil {
+		standing = append(standing, func() { o.Late.Serve(e.life.Turns, e.runs, e.peers, e.log) })
 	}
 	e.standing = len(standing)
 	for _, run := range standing {
@@ -277,9 +289,14 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.caps = e.newCaps()
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends, e.errands = errand.NewEnds[*live.Run](&e.graph), errand.New(&e.graph)
-	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
+	runs := live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.caps, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph, Ring: e.ring,
-		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
+		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing}
+	if o.Late != nil {
+		runs.Late = o.Late
+	}
+	e.runs = live.New(runs)
+	late.Handle(e.runs, e.peers)
 	e.followed, e.states, e.seizer, e.history, e.counts = e.newFollowed(), e.newStates(), e.newSeizer(), e.newHistory(), e.newCounts()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.restsHere, e.tellDeadlock
 	for _, handle := range peerOps {
@@ -333,6 +350,10 @@ func (e *Engine) wakeActive(shards []store.Shard) error {
 			e.runs.Wake(id)
 		})
 	}
+	if err := atOnce.Acquire(ctx, 64); err != nil { // all have been read
+		return err
+	}
+	e.lease.Settled(shards...)
 	if n > 0 {
 		e.log.Info("runs resumed", "count", n)
 	}
@@ -372,8 +393,14 @@ func (e *Engine) Close(ctx context.Context) error {
 }
 
 // Kill stops at once and writes nothing more, as a crash does. It is for tests.
-func (e *Engine) Kill() {
-	e.life.Kill()
+func (e *Engine) Kill() { e.end(e.life.Kill) }
+
+// Leave is Kill for an engine whose shards are all lost: calls in flight that must not be repeated run on, and Options.Late
+// gets their outcomes. The kinds of calls and what they use must live on for that.
+func (e *Engine) Leave() { e.end(e.life.Leave) }
+
+func (e *Engine) end(end func()) {
+	end()
 	e.clock.Stop()
 	e.residency.Close()
 	e.tasks.Wait()

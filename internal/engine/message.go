@@ -108,13 +108,49 @@ type sendRequest struct {
 // deliverTo puts a message into a run of this engine, and returns when it is durable.
 func (e *Engine) deliverTo(ctx context.Context, id string, m flawless.Message) error {
 	r, err := e.receiver(ctx, id, m)
-	if err == nil {
-		_, err = e.post(ctx, r, m)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = e.posted(ctx, r)
+	for {
+		var may bool
+		var forgotten int
+		r.View(func(s *core.State) { may, forgotten = s.MayHaveForgotten(m.From) })
+		if may {
+			if over, err := e.sendsNoMore(ctx, m.From); over || err != nil { // it was told long ago that the message has arrived
+				r.Release()
+				return err
+			}
+		}
+		_, err := e.postWith(ctx, r, func(s *core.State, now int64) ([]flawless.Entry, error) {
+			if _, current := s.MayHaveForgotten(m.From); current != forgotten {
+				return nil, errForgotten
+			}
+			return s.Accept(m, now)
+		})
+		switch {
+		case errors.Is(err, errForgotten): // perhaps this sender, since its head was read
+			r, err = e.receiver(ctx, id, m)
+			if err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		default:
+			return e.posted(ctx, r)
+		}
 	}
-	return err
+}
+
+// errForgotten says that a run has forgotten senders while a message was on its way.
+var errForgotten = errors.New("senders were forgotten")
+
+// sendsNoMore reports whether a run has ended and all it has sent has arrived.
+func (e *Engine) sendsNoMore(ctx context.Context, run string) (bool, error) {
+	h, err := e.store.Head(ctx, run)
+	if errors.Is(err, flawless.NotFound) { // only such runs are removed
+		return true, nil
+	}
+	return err == nil && h.Run.Status.Ended() && !h.Active, err
 }
 
 // receiver acquires a run for a message.
@@ -132,7 +168,12 @@ func (e *Engine) receiver(ctx context.Context, id string, m flawless.Message) (*
 // post puts a message into a run that is acquired, and returns the record that has it or comes before the one that has it.
 // The message is not durable yet. After an error the run is released.
 func (e *Engine) post(ctx context.Context, r *live.Run, m flawless.Message) (uint64, error) {
-	seq, err := r.Update(func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Accept(m, now) })
+	return e.postWith(ctx, r, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Accept(m, now) })
+}
+
+// postWith is post with what accept makes of the message.
+func (e *Engine) postWith(ctx context.Context, r *live.Run, accept func(s *core.State, now int64) ([]flawless.Entry, error)) (uint64, error) {
+	seq, err := r.Update(accept)
 	if err != nil {
 		if lost := e.posted(ctx, r); lost != nil { // a crash may undo the reason of the refusal
 			err = lost

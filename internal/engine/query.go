@@ -92,9 +92,11 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	d.Body = bytes.Clone(d.Body)
 	forgotten := false
 	r, err := e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) {
-		entries, err := s.Decide(d, now)
-		forgotten = s.Forgets(entries)
-		return entries, err
+		return s.Once(e.request(ctx), func() ([]flawless.Entry, error) {
+			entries, err := s.Decide(d, now)
+			forgotten = s.Forgets(entries)
+			return entries, err
+		})
 	})
 	if err == nil && forgotten {
 		err = e.removeLost(ctx, id)
@@ -134,13 +136,13 @@ func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flaw
 	if isTooFar(time.Unix(0, c.Deadline), e.clockNow()) {
 		return flawless.Run{}, fmt.Errorf("cancelling run %s: the deadline is at %s; use a time within the next 10 years: %w", id, time.Unix(0, c.Deadline).UTC().Format(time.RFC3339), flawless.Invalid)
 	}
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
+	return e.once(ctx, e.runs.Acquire, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
 }
 
 // Pause keeps a run from taking turns, or resumes it. What arrives meanwhile is kept for it. Pausing a paused run changes
 // nothing.
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(p, now) })
+	return e.once(ctx, e.runs.Acquire, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(p, now) })
 }
 
 // Terminate ends a run without telling its code. Calls that wait for a retry or a permit are withdrawn; those in flight are
@@ -148,7 +150,7 @@ func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawle
 // wait, and returns flawless.Conflict if there are none.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Terminate(c, now) }
-	run, err := e.changeWith(ctx, e.runs.AcquireQuarantined, id, end) // if only its guest could not be made, its log can be read
+	run, err := e.once(ctx, e.runs.AcquireQuarantined, id, end) // if only its guest could not be made, its log can be read
 	if errors.Is(err, flawless.Damaged) {
 		return e.terminateUnread(ctx, id, c, err)
 	}
@@ -179,7 +181,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 // Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
 // the call does not wait for an attempt, or several do and none is named.
 func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now, e.terms(s)) })
+	return e.once(ctx, e.runs.Acquire, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now, e.terms(s)) })
 }
 
 // terms returns what the operator and the module declare for the calls of a run.
@@ -200,6 +202,13 @@ func (e *Engine) peek(ctx context.Context, id string, f func(s *core.State)) err
 // change appends what f returns to a run and returns when that is durable.
 func (e *Engine) change(ctx context.Context, id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	return e.changeWith(ctx, e.runs.Acquire, id, f)
+}
+
+// once is changeWith that has an effect once, however often the request of ctx arrives, see Options.Request.
+func (e *Engine) once(ctx context.Context, acquire func(context.Context, string) (*live.Run, error), id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+	return e.changeWith(ctx, acquire, id, func(s *core.State, now int64) ([]flawless.Entry, error) {
+		return s.Once(e.request(ctx), func() ([]flawless.Entry, error) { return f(s, now) })
+	})
 }
 
 func (e *Engine) changeWith(ctx context.Context, acquire func(context.Context, string) (*live.Run, error), id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {

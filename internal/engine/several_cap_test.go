@@ -114,7 +114,7 @@ func TestCapsHoldOverServers(t *testing.T) {
 					t.Fatalf("%d runs were in the middle of a call, %v", len(runs), err)
 				}
 				for _, r := range runs { // they have kept their places
-					if _, err := all[2].Resolve(t.Context(), r.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Retry}); err != nil {
+					if _, err := all[2].Resolve(t.Context(), r.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Retry, Confirm: true}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +71,9 @@ func Made(ctx context.Context, given string, by func() string) string {
 	}
 	return p.made
 }
+
+// RequestID returns an id for a request, which is the same for all repetitions, in a cluster; else "".
+func RequestID(ctx context.Context) string { return Made(ctx, "", rand.Text) }
 
 // Rules say how requests for an operation are passed on.
 type Rules struct {

@@ -31,8 +31,10 @@ type Lifecycle struct {
 	// Set by New, and not changed afterwards.
 	Turns    context.Context // of guests computing; ends when there is no new work
 	Calls    context.Context // of calls in flight; ends when the engine stops waiting for their outcomes
+	Sends    context.Context // of what calls send; ends with Calls, unless they are left to themselves. Nil in a part
 	endTurns context.CancelFunc
 	endCalls context.CancelFunc
+	endSends context.CancelFunc
 	disk     Disk // nil is never full
 	log      *slog.Logger
 	hasSpace chan struct{} // has an item when there is space again
@@ -51,6 +53,7 @@ func New(disk Disk, log *slog.Logger) *Lifecycle {
 	l := &Lifecycle{disk: disk, log: log, hasSpace: make(chan struct{}, 1), broken: make(chan struct{})}
 	l.Turns, l.endTurns = context.WithCancel(context.Background())
 	l.Calls, l.endCalls = context.WithCancel(context.Background())
+	l.Sends, l.endSends = context.WithCancel(context.Background())
 	return l
 }
 
@@ -60,6 +63,7 @@ func (l *Lifecycle) Part(gone error) *Lifecycle {
 	p := &Lifecycle{whole: l, gone: gone}
 	p.Turns, p.endTurns = context.WithCancel(l.Turns)
 	p.Calls, p.endCalls = context.WithCancel(l.Calls)
+	p.endSends = func() {}
 	return p
 }
 
@@ -83,11 +87,18 @@ func (l *Lifecycle) Stop() bool {
 // End ends all work. Nothing is written from then on.
 func (l *Lifecycle) End() {
 	l.over.Store(true)
+	l.endSends()
 	l.endCalls()
 }
 
 // Kill is End and Stop in one, as in a crash.
 func (l *Lifecycle) Kill() {
+	l.endSends()
+	l.Leave()
+}
+
+// Leave is Kill, except that calls in flight may go on without anybody who waits for them here.
+func (l *Lifecycle) Leave() {
 	l.over.Store(true)
 	l.stopping.Store(true)
 	l.endCalls()
@@ -104,6 +115,7 @@ func (l *Lifecycle) Break(cause error) {
 	l.over.Store(true)
 	l.log.Error("giving up the store, all work stops", "error", cause)
 	l.endTurns()
+	l.endSends()
 	l.endCalls()
 	close(l.broken)
 }

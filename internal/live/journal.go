@@ -48,6 +48,7 @@ type pending struct {
 	entry    flawless.Entry
 	attempts []core.Attempt // begin once it is durable
 	queued   []queued       // wait for a permit once it is durable
+	outcome  *Outcome       // from which it follows, if another owner needs that should it not become durable
 }
 
 // append applies entries and their consequences to the state, and puts them into the outbox. The caller holds mu.
@@ -135,6 +136,7 @@ func (r *Run) write(keep bool) (kept *begun) {
 		r.idle.Broadcast()
 	}
 	if len(r.outbox) == 0 || r.failed != nil {
+		r.handOver(r.outbox)
 		r.outbox = nil
 		r.mu.Unlock()
 		return nil
@@ -200,6 +202,7 @@ func (r *Run) write(keep bool) (kept *begun) {
 		close(r.loaded)
 	}
 	if err != nil {
+		r.handOver(batch)
 		r.notWritten(w.New, err)
 		return nil
 	}
@@ -321,7 +324,12 @@ func sameHead(a, b store.Head) bool {
 		return false
 	}
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && a.Run.RetryingCalls == b.Run.RetryingCalls && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && sameDoubts(a.Run.Unresolved, b.Run.Unresolved) && a.Run.RetryingCalls == b.Run.RetryingCalls && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+}
+
+// sameDoubts reports whether the outcomes of the same calls are unknown, and the same is known of who made them.
+func sameDoubts(a, b []flawless.Doubt) bool {
+	return slices.EqualFunc(a, b, func(a, b flawless.Doubt) bool { return a.Call == b.Call && a.Unseen == b.Unseen })
 }
 
 // sameRetrying reports whether the same calls are retried at the same times.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/lifecycle"
@@ -16,9 +18,11 @@ import (
 // part is a shard that the Registry owns. If the shard is lost and gained again, it is another part: a Run belongs to the
 // part in which it was made, and does nothing after that has ended.
 type part struct {
-	shard store.Shard
-	life  *lifecycle.Lifecycle // of the work on its runs
-	tasks task.Group           // goroutines of its runs
+	shard  store.Shard
+	unseen bool                 // an owner before was not seen to stop, see store.Lease.Unseen
+	life   *lifecycle.Lifecycle // of the work on its runs
+	tasks  task.Group           // goroutines of its runs
+	cut    atomic.Bool          // calls in flight are cut off when the work ends
 }
 
 // Own makes the Registry accept the runs of shards that it does not own yet.
@@ -29,7 +33,7 @@ func (g *Registry) Own(shards ...store.Shard) {
 		if g.parts[sh].Load() != nil {
 			continue
 		}
-		g.parts[sh].Store(&part{shard: sh, life: g.o.Lifecycle.Part(elsewhere(sh)), tasks: task.Group{Tasks: g.o.Tasks}})
+		g.parts[sh].Store(&part{shard: sh, unseen: g.o.Lease.Unseen(sh), life: g.o.Lifecycle.Part(elsewhere(sh)), tasks: task.Group{Tasks: g.o.Tasks}})
 		g.owned.Add(1)
 	}
 }
@@ -71,10 +75,13 @@ func (g *Registry) Lose(sh store.Shard) {
 	}
 }
 
+// cutOffTime is how long Retire waits until calls have ended that it has cut off.
+const cutOffTime = time.Second
+
 // Retire ends the work on shards in order: their runs take no more turns and begin nothing that is not under way, calls in
 // flight are waited for, and their outcomes are written. It calls quiet with shards in which nothing is in progress any
-// more, never twice at once, and returns when that was called for all. When ctx ends, it ends what is left, as Lose does,
-// and returns the error of ctx.
+// more, never twice at once, and returns when that was called for all. When ctx ends, it ends what is left, as Lose does, cuts
+// off all calls, so that the next owner knows that nothing is being sent any more, and returns the error of ctx.
 func (g *Registry) Retire(ctx context.Context, shards []store.Shard, quiet func([]store.Shard)) error {
 	type end struct {
 		shard store.Shard
@@ -91,7 +98,13 @@ func (g *Registry) Retire(ctx context.Context, shards []store.Shard, quiet func(
 		go func() { // it is waited for below
 			err := p.tasks.WhenNone(ctx, p.life.Kill)
 			if err != nil {
+				p.cut.Store(true)
 				p.life.Kill()
+				brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutOffTime)
+				if p.tasks.WhenNone(brief, func() {}) != nil {
+					g.o.Lease.Lingers(sh)
+				}
+				cancel()
 			}
 			ends <- end{sh, err}
 		}()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/flawless-engine/flawless/internal/core"
@@ -53,23 +54,30 @@ func (r *Run) attempt(t begun) (left *begun) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
 	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !owns {
+		r.notBegun(t.Attempt)
 		r.mu.Unlock()
 		return nil
 	}
+	var outcome *Outcome
 	entries, within := r.s.Recheck(t.Attempt, r.reg.o.Now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.exchange(c, t, within)
+		o, ok := r.exchange(c, t, within)
 		if !ok {
 			return nil
 		}
 		r.mu.Lock()
-		entries = r.s.Result(t.Attempt, result, r.reg.o.Now(), r.terms(c))
+		entries = r.s.Result(t.Attempt, o.Result, r.reg.o.Now(), r.terms(c))
+		if r.reg.o.Late != nil && !c.Policy().Idempotent {
+			outcome = &o
+		}
 	}
 	if len(entries) == 0 {
 		r.mu.Unlock()
 		return nil
 	}
+	at := len(r.outbox)
 	r.append(entries...)
+	r.outbox[at].outcome = outcome
 	if r.driving {
 		r.wakeLocked()
 		r.mu.Unlock()
@@ -88,22 +96,28 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 
 // exchange carries out an attempt, and returns false if the engine was killed or the shard lost in the meantime: to the next
 // owner of the store the outcome is unknown. When the shard is lost, a call that the next owner may repeat is cut off, so
-// that it has no effect after the repetition; others run on, since nobody repeats them. The caller holds mu, which exchange
-// releases.
-func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.Result, bool) {
+// that it has no effect after the repetition; others run on, since nobody repeats them, and their outcomes are handed over
+// for the next owner. The caller holds mu, which exchange releases.
+func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (Outcome, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
 	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
-	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow)
-	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Calls)
-	if job.Policy.Idempotent {
+	lapsed := new(atomic.Bool)
+	job.Sending = r.sending(t, job.Policy, start.Module, start.Workflow, lapsed)
+	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Sends)
+	endWatch := func() (lost bool) { return false }
+	switch {
+	case job.Policy.Idempotent:
 		defer context.AfterFunc(r.part.life.Calls, func() {
-			if !g.o.Lifecycle.Over() {
+			if g.o.Lifecycle.Sends.Err() == nil {
 				stop(effect.ErrCutOff)
 			}
 		})()
+	case g.o.Late != nil:
+		p := r.watch(stop)
+		endWatch = func() bool { return r.endWatch(p) }
 	}
 	if r.inFlight == nil {
 		r.inFlight = map[int]context.CancelCauseFunc{}
@@ -117,18 +131,28 @@ func (r *Run) exchange(c *core.OpenCall, t begun, within time.Duration) (effect.
 	r.mu.Lock()
 	delete(r.inFlight, t.Call)
 	r.mu.Unlock()
-	return result, !r.part.life.Over()
+	o := Outcome{r.id, t.Attempt, result, lapsed.Load()}
+	switch lost := endWatch(); {
+	case lost && g.o.Lifecycle.Sends.Err() == nil:
+		g.o.Late.Put(&o)
+	case lost:
+		g.o.Late.Put(nil)
+	case !job.Policy.Idempotent: // the shard may have been lost just now
+		r.handOver([]pending{{outcome: &o}})
+	}
+	return o, !r.part.life.Over()
 }
 
 // errLapsed is why something is not sent by a server whose lease has ended.
 var errLapsed = errors.New("this server's lease had ended before it was sent")
 
 // sending returns the function that is asked before each write of an attempt. It remembers a call that must not be
-// repeated right before its first byte: the write on which it depends may get lost.
-func (r *Run) sending(t begun, p effect.Policy, module, workflow string) func(first bool) error {
+// repeated right before its first byte: the write on which it depends may get lost. lapsed is set if it refuses.
+func (r *Run) sending(t begun, p effect.Policy, module, workflow string, lapsed *atomic.Bool) func(first bool) error {
 	g := r.reg
 	return func(first bool) error {
 		if (first || p.Idempotent) && !g.o.Lease.Owns(r.part.shard) {
+			lapsed.Store(true)
 			return errLapsed
 		}
 		if first && !p.Idempotent && t.at.N != 0 && g.o.Ring != nil {

@@ -55,7 +55,7 @@ type Admission interface {
 	Blockers(id string) (runs []string, by string)
 }
 
-// Options configures a Registry. Everything but Ring, TurnTime and Freezing is required.
+// Options configures a Registry. Everything but Ring, Late, TurnTime and Freezing is required.
 type Options struct {
 	Handler   Handler
 	Store     *store.Store
@@ -78,6 +78,7 @@ type Options struct {
 	Graph     *statelock.Graph
 
 	Ring *ring.Ring // remembers calls, for a database that loses writes; nil is none
+	Late Late       // takes outcomes that the next owner needs; nil is none
 
 	// Patience is how long an entry waits for a turn to end, to share a write with it.
 	Patience time.Duration
@@ -275,7 +276,7 @@ func (r *Run) load(ctx context.Context) error {
 	if h := g.holdBack.Load(); h != nil && h.which(r.id) {
 		r.append(r.s.Hold(*h.pause, g.o.Now())...)
 	}
-	r.append(r.s.Recover(g.o.Now(), r.terms)...)
+	r.append(r.s.Recover(g.o.Now(), r.part.unseen, r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}

@@ -57,6 +57,7 @@ type Resolve struct {
 	Text       string              `json:"text,omitempty" doc:"with error: the message that the code gets"`
 	Status     int                 `json:"status,omitempty" doc:"with response: its HTTP status; default 200"`
 	Response   flawless.Bytes      `json:"body,omitempty" doc:"with response: its body"`
+	Confirm    bool                `json:"confirm,omitempty" doc:"with retry: send it although the server that made the call was not seen to stop (unseen)"`
 	Word
 }
 
@@ -142,7 +143,7 @@ func (a *api) runs() {
 			Body Resolve
 		}) (*body[flawless.Run], error) {
 			b := in.Body
-			r, err := a.engine.Resolve(ctx, in.ID, flawless.Decision{Call: in.N, Resolution: b.Resolution, Text: b.Text, Status: b.Status, Body: b.Response, Who: b.Who, Note: b.Note})
+			r, err := a.engine.Resolve(ctx, in.ID, flawless.Decision{Call: in.N, Resolution: b.Resolution, Text: b.Text, Status: b.Status, Body: b.Response, Who: b.Who, Note: b.Note, Confirm: b.Confirm})
 			return &body[flawless.Run]{r}, reply.From(err)
 		})
 }

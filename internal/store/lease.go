@@ -23,20 +23,24 @@ type Lease struct {
 	owner  string
 	term   Term                                 // nil is always valid
 	rows   [Shards + 1]atomic.Pointer[leaseRow] // nil for a shard that it does not own
+	unseen [Shards + 1]atomic.Bool              // see Unseen
 	onLost atomic.Pointer[func(Shard)]
 }
 
 // leaseRow is the row of a shard as its owner has written it.
 type leaseRow struct {
-	owner string
-	epoch uint64
-	item  Item
+	owner  string
+	epoch  uint64
+	unseen bool
+	item   Item
 }
 
 // leaseValue is the value of a lease row.
 type leaseValue struct {
 	Owner string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
+	// Unseen says that an owner before was not seen to stop, see Lease.Unseen.
+	Unseen bool `cbor:"3,keyasint,omitempty"`
 }
 
 // Term says until when the owner of a lease may act.
@@ -74,6 +78,21 @@ func (l *Lease) LastEpoch() (last uint64) {
 	}
 	return last
 }
+
+// Unseen reports whether an owner before this one was not seen to stop: it may still send what it has begun, and learn
+// what becomes of it. The store says so, too, until the shard is given up after Settled.
+func (l *Lease) Unseen(sh Shard) bool { return l.unseen[sh].Load() }
+
+// Settled notes that the logs in shards say by now which calls an owner has begun that was not seen to stop, so Unseen
+// is of no use for the next owner.
+func (l *Lease) Settled(shards ...Shard) {
+	for _, sh := range shards {
+		l.unseen[sh].Store(false)
+	}
+}
+
+// Lingers notes that something may still be sent for a shard after it is given up.
+func (l *Lease) Lingers(sh Shard) { l.unseen[sh].Store(true) }
 
 // Owned returns the shards that the lease has, in order, without [ShardOfCaps], also while its owner may not act.
 func (l *Lease) Owned() (owned []Shard) {
@@ -190,8 +209,12 @@ func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 	if err != nil {
 		return err
 	}
-	return s.claimRows(ctx, l, &stored, shards, nil)
+	return s.claimRows(ctx, l, &stored, shards, stopped, nil)
 }
+
+// Whether the owner of a shard has stopped, as claimRows is told.
+func stopped(leaseRow) bool { return true }
+func running(leaseRow) bool { return false }
 
 // ClaimAbove makes all claims get epochs above this one, even if the store has lost the claims with lower ones.
 func (s *Store) ClaimAbove(epoch uint64) { s.floor.Store(epoch) }
@@ -200,13 +223,13 @@ func (s *Store) ClaimAbove(epoch uint64) { s.floor.Store(epoch) }
 // another node, that is noted in the history: calls of that node may be lost, too, and the node may be missing altogether.
 func (s *Store) RememberClaims(c *Rivals) { s.rivals.Store(c) }
 
-// claimRows claims shards whose rows are as they were read, and marks the node that they are taken from as dead; nil is none. It returns
-// [flawless.Fenced] if a row has changed.
-func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, dead *flawless.Node) error {
+// claimRows claims shards whose rows are as they were read, and marks the node that they are taken from as dead; nil is none.
+// ended says whether their owners were seen to stop. It returns [flawless.Fenced] if a row has changed.
+func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, ended func(leaseRow) bool, dead *flawless.Node) error {
 	d := s.draft()
 	defer s.release(d)
 	rows := map[Shard]*leaseRow{}
-	values := map[uint64][]byte{} // by epoch: most shards have the same one
+	values := map[leaseValue][]byte{} // most shards have the same one
 	remembered := s.rivals.Load()
 	var lost []Shard // other servers had claimed them, and the database does not know it any more
 	for _, sh := range shards {
@@ -221,15 +244,16 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 		if sh != ShardOfCaps && kv.Reached(old.owner, old.epoch) < seen {
 			lost = append(lost, sh)
 		}
-		row := &leaseRow{owner: l.owner, epoch: max(old.epoch, s.floor.Load(), seen/2) + 1}
-		if values[row.epoch] == nil {
+		row := &leaseRow{owner: l.owner, epoch: max(old.epoch, s.floor.Load(), seen/2) + 1, unseen: old.unseen || !ended(old)}
+		v := leaseValue{l.owner, row.epoch, row.unseen}
+		if values[v] == nil {
 			var b bytes.Buffer
-			if err := s.codec.Encode(&b, leaseValue{l.owner, row.epoch}); err != nil {
+			if err := s.codec.Encode(&b, v); err != nil {
 				return err
 			}
-			values[row.epoch] = b.Bytes()
+			values[v] = b.Bytes()
 		}
-		row.item = Item{Key: key.OfLease(sh), Value: values[row.epoch]}
+		row.item = Item{Key: key.OfLease(sh), Value: values[v]}
 		d.batch.Expect = append(d.batch.Expect, Item{Key: row.item.Key, Value: old.item.Value})
 		d.batch.Set = append(d.batch.Set, Item{Key: bytes.Clone(row.item.Key), Value: bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
@@ -241,6 +265,7 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 		return err
 	}
 	for sh, row := range rows {
+		l.unseen[sh].Store(row.unseen)
 		l.rows[sh].Store(row)
 	}
 	return nil
@@ -265,7 +290,7 @@ func (s *Store) leaseRows(ctx context.Context) (rows [Shards + 1]leaseRow, err e
 			if err := s.codec.Decode(item.Value, &v); err != nil {
 				return rows, reading(item.Key, err, "the lease of shard %d", sh)
 			}
-			last = leaseRow{owner: v.Owner, epoch: v.Epoch, item: Item{Value: bytes.Clone(item.Value)}}
+			last = leaseRow{owner: v.Owner, epoch: v.Epoch, unseen: v.Unseen, item: Item{Value: bytes.Clone(item.Value)}}
 		}
 		rows[sh] = last
 	}

@@ -66,15 +66,16 @@ func (s *Store) Holders(ctx context.Context) (holders [Shards + 1]Holder, err er
 }
 
 // TakeOver claims all shards of a node that has stopped, for a lease, and marks the node as dead, in one write. It returns
-// the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
+// the shards. seen says that the node was seen to stop: it does not only keep silent. dead is its row as it was when the node
+// was last seen; if the node has renewed its lease since, or another
 // node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
 // the dead node, or with the owner of the lease.
 //
 // If the node had a ring, the same write notes in the history that somebody has to find out whether it is needed
 // ([flawless.RingTaken]): only afterwards it is certain in which branch of the history the write is.
-func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
+func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node, seen bool) ([]Shard, error) {
 	for {
-		shards, err := s.takeOver(ctx, l, dead)
+		shards, err := s.takeOver(ctx, l, dead, seen)
 		if !errors.Is(err, flawless.Fenced) {
 			return shards, err
 		}
@@ -85,7 +86,7 @@ func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 	}
 }
 
-func (s *Store) takeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
+func (s *Store) takeOver(ctx context.Context, l *Lease, dead flawless.Node, seen bool) ([]Shard, error) {
 	stored, err := s.leaseRows(ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (s *Store) takeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]S
 			shards = append(shards, Shard(sh))
 		}
 	}
-	err = s.claimRows(ctx, l, &stored, shards, &dead)
+	err = s.claimRows(ctx, l, &stored, shards, func(leaseRow) bool { return seen }, &dead)
 	if err != nil {
 		return nil, fmt.Errorf("taking over from node %s: %w", dead.ID, err)
 	}
@@ -150,7 +151,7 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 			return fmt.Errorf("giving up shard %d: %s does not own it: %w", sh, l.owner, flawless.Fenced)
 		}
 		d.batch.Expect = append(d.batch.Expect, row.item)
-		if err := d.set(s.codec, key.OfLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
+		if err := d.set(s.codec, key.OfLease(sh), leaseValue{Epoch: row.epoch, Unseen: l.Unseen(sh)}); err != nil {
 			return err
 		}
 		if others {
@@ -186,7 +187,7 @@ func (s *Store) ClaimFree(ctx context.Context, l *Lease, shards ...Shard) ([]Sha
 		return slices.ContainsFunc(nodes, func(n flawless.Node) bool { return n.ID == id && !n.Dead })
 	}
 	free := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return living(stored[sh].owner) })
-	return s.claimAsRead(ctx, l, &stored, free)
+	return s.claimAsRead(ctx, l, &stored, free, func(old leaseRow) bool { return old.owner == "" })
 }
 
 // Reclaim claims those of some shards that the store says belong to the owner of a lease, and that the lease does not have.
@@ -196,16 +197,16 @@ func (s *Store) Reclaim(ctx context.Context, l *Lease, shards ...Shard) ([]Shard
 		return nil, err
 	}
 	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Has(sh) })
-	return s.claimAsRead(ctx, l, &stored, own)
+	return s.claimAsRead(ctx, l, &stored, own, running) // it is this node itself that may still send
 }
 
 // claimAsRead claims shards whose rows are still as they were read. If another node was faster with any of them, it claims
 // none: the next attempt sees what is left.
-func (s *Store) claimAsRead(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard) ([]Shard, error) {
+func (s *Store) claimAsRead(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, ended func(leaseRow) bool) ([]Shard, error) {
 	if len(shards) == 0 {
 		return nil, nil
 	}
-	err := s.claimRows(ctx, l, stored, shards, nil)
+	err := s.claimRows(ctx, l, stored, shards, ended, nil)
 	if errors.Is(err, flawless.Fenced) {
 		return nil, nil
 	}

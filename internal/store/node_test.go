@@ -43,14 +43,14 @@ func TestTakeOverWhileHistoryChanges(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	shards, err := s.TakeOver(t.Context(), l, dead)
+	shards, err := s.TakeOver(t.Context(), l, dead, false)
 	if err != nil || !slices.Equal(shards, []store.Shard{3}) {
 		t.Errorf("it takes over %v, %v", shards, err)
 	}
 	if h, err := s.History(t.Context()); err != nil || h.Known != 7 || len(h.Rings) != 1 {
 		t.Errorf("the history is %+v, %v", h, err)
 	}
-	if _, err := s.TakeOver(t.Context(), l, dead); flawless.CodeOf(err) != flawless.Fenced {
+	if _, err := s.TakeOver(t.Context(), l, dead, false); flawless.CodeOf(err) != flawless.Fenced {
 		t.Errorf("taking over once more: %v", err)
 	}
 }

@@ -40,6 +40,19 @@ func (g *Group) End() {
 	}
 }
 
+// Leave stops counting a task that goes on to run: nobody waits for it any more, in the group or in Tasks. The task calls Return
+// before it ends.
+func (g *Group) Leave() {
+	g.End()
+	g.Tasks.add(-1)
+}
+
+// Return counts a task again that Leave was called for.
+func (g *Group) Return() {
+	g.Tasks.add(1)
+	g.Begin()
+}
+
 // WhenNone waits until no task of the group is running, and calls f before another one begins. If ctx ends before that, it
 // returns the error of ctx.
 func (g *Group) WhenNone(ctx context.Context, f func()) error {

@@ -35,14 +35,17 @@ func (t *Tasks) Go(f func()) {
 }
 
 func (t *Tasks) do(f func()) {
-	defer func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.n--; t.n == 0 && t.none.L != nil {
-			t.none.Broadcast()
-		}
-	}()
+	defer t.add(-1)
 	f()
+}
+
+// add counts more running tasks, or fewer.
+func (t *Tasks) add(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n += n; t.n == 0 && t.none.L != nil {
+		t.none.Broadcast()
+	}
 }
 
 // next waits for another task. It returns nil if the goroutine should end.

@@ -136,7 +136,7 @@ func usual(entries []flawless.Entry) bool {
 		if a := e.Arrival; a != nil && a.Reached != 0 {
 			return true
 		}
-		return e.Attempt != nil || e.Unknown != nil || e.Decision != nil || e.Cancel != nil || e.End != nil ||
+		return e.Request != "" || e.Attempt != nil || e.Unknown != nil || e.Decision != nil || e.Cancel != nil || e.End != nil ||
 			e.Message != nil || e.Pause != nil || e.Upgrade != nil || e.Adopted != nil
 	})
 }

@@ -46,13 +46,13 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	code(t, "renewing a lease with an older row", one.PutNode(t.Context(), &a, &renewed), flawless.Fenced)
 	before := pairs(t, kv, store.Range{})
-	_, err = two.TakeOver(t.Context(), lb, a)
+	_, err = two.TakeOver(t.Context(), lb, a, false)
 	code(t, "taking over from a node that has renewed its lease", err, flawless.Fenced)
 	same(t, "the database after that", before, pairs(t, kv, store.Range{}))
 
 	h := head(runIn(2, 0), 1)
 	write(t, one, la, store.Write{ID: h.Run.ID, New: true, After: &h, Entries: entries(0)})
-	shards, err := two.TakeOver(t.Context(), lb, renewed)
+	shards, err := two.TakeOver(t.Context(), lb, renewed, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,11 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 		t.Fatal(err)
 	}
 	same(t, "what somebody has to find out", []flawless.HistoryRing{{ID: "ring", Node: "anna", Branch: "branch", State: flawless.RingTaken, Shards: []int{1, 2, 3}}}, history.Rings)
+	for sh, unseen := range map[store.Shard]bool{1: true, 2: true, 4: false, 5: false} {
+		if lb.Unseen(sh) != unseen {
+			t.Errorf("that the owner of shard %d was not seen to stop is %v", sh, !unseen)
+		}
+	}
 	again := renewed
 	again.Beat++
 	code(t, "a renewal of the dead node", one.PutNode(t.Context(), &renewed, &again), flawless.Fenced)
@@ -83,7 +88,17 @@ func testTakeOver(t *testing.T, open func(t *testing.T) store.KV) {
 	if free, err := one.ClaimFree(t.Context(), lc, 1, 5); err != nil || len(free) != 2 {
 		t.Errorf("of the shards of a node that has left, claiming gives %v, %v", free, err)
 	}
-	_, err = one.TakeOver(t.Context(), lc, b)
+	if !lc.Unseen(1) || !lc.Unseen(5) {
+		t.Error("a node that has left with shards was seen to stop")
+	}
+	lc.Settled(1)
+	if err := one.Free(t.Context(), lc, 1, 5); err != nil {
+		t.Fatal(err)
+	}
+	if free, err := one.ClaimFree(t.Context(), lc, 1, 5); err != nil || len(free) != 2 || lc.Unseen(1) || !lc.Unseen(5) {
+		t.Errorf("of shards that were given up, one of them settled, claiming gives %v, %v; not seen to stop is %v and %v", free, err, lc.Unseen(1), lc.Unseen(5))
+	}
+	_, err = one.TakeOver(t.Context(), lc, b, false)
 	code(t, "taking over from a node without a row", err, flawless.Fenced)
 }
 

@@ -27,7 +27,9 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/late"
 	"github.com/flawless-engine/flawless/internal/listen"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
@@ -67,7 +69,8 @@ type Options struct {
 	Out          io.Writer // for what the server prints about its state
 	Log          io.Writer
 
-	isUp func() // called when the server accepts requests
+	isUp func()       // called when the server accepts requests
+	late *late.Outbox // of this process
 }
 
 // Run runs a server until ctx ends or its store fails. Its error is of one of the classes below if the store
@@ -77,6 +80,9 @@ type Options struct {
 // cluster that stood still for so long that another one took over has nothing left that is its own. It begins anew in the same
 // process, too, with everything made again as after a restart.
 func Run(ctx context.Context, o Options) error {
+	if o.Store != "" {
+		o.late = new(late.Outbox)
+	}
 	for {
 		up := false
 		o.isUp = func() { up = true }
@@ -167,13 +173,13 @@ func serve(ctx context.Context, o Options) (err error) {
 	}
 	outgoing := effect.NewClient(outside, secrets.Open)
 	options := engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: outgoing}), Space: st.space, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring}
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact, Ring: st.ring, Late: o.late}
 	if n := st.node; n != nil {
 		n.serves(l.Reachable())
 		if err := n.join(ctx, secrets); err != nil {
 			return errors.Join(err, l.Close(ctx))
 		}
-		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now
+		options.Owner, options.Claim, options.Valid, options.Await, options.Cluster, options.Peers, options.Now, options.Request = n.member.Node().ID, n.claim, n.member.Valid, n.member.Await, n, n.peer, n.time.Now, forward.RequestID
 	}
 	eng, err := engine.Open(ctx, options)
 	if err != nil {
@@ -224,7 +230,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), StoreFailed)
 	case err := <-st.node.replaced():
 		log.Error("this node stood still or was cut off for too long; it begins anew", "error", err)
-		eng.Kill() // others have all its runs
+		eng.Leave() // others have all its runs, and get the outcomes of its calls
 		endStreams()
 		brief, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer done()
@@ -261,6 +267,7 @@ func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listen
 	fmt.Fprintf(o.Out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", o.Drain)
 	var err error
 	if st.node != nil && eng.Gone() == nil {
+		o.late.Empty(limited) // else what it has is lost with this process
 		err = st.node.drain(limited)
 	}
 	err = errors.Join(err, eng.Close(limited))

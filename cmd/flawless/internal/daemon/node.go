@@ -66,6 +66,7 @@ type node struct {
 	lost        chan error // receives why it is no node any more
 
 	api      []string // addresses at which it serves clients, for its row; set before it joins
+	cannotEnd sync.Once // tells that connections of other nodes cannot be ended
 
 	acting   sync.Mutex // held while shards are moved
 	engine   atomic.Pointer[engine.Engine]
@@ -133,10 +134,10 @@ func (n *node) prepare(ctx context.Context, o *Options, name string, sure bool) 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), TTL: n.ttl, Log: n.log, Ring: n.ring.ID(), Branch: n.db.Branch, Seen: n.seen, Figures: n.figures})
+	n.member = cluster.New(cluster.Options{Store: st, Name: name, Address: address, Fingerprint: key.Fingerprint(), Sessions: []string{n.db.Session(), n.leases.Session()}, TTL: n.ttl, Log: n.log, Ring: n.ring.ID(), Branch: n.db.Branch, Seen: n.seen, Figures: n.figures})
 	n.store.RememberClaims(&store.Rivals{Memory: n.ring, Self: []string{n.member.Node().ID, n.last}})
 	n.Roster = cluster.Roster{Store: n.store, Self: n.member.Node().ID, Seen: func() cluster.View { v, _ := n.views(); return v }}
-	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log}
+	n.keeper = &cluster.Keeper{Store: n.store, Self: n.member.Node().ID, Log: n.log, EndSessions: n.endSessions}
 	n.peer = peer.New(peer.Options{Store: n.store, Self: n.member.Node().ID, Key: key, Listener: l, Log: n.log})
 	return nil
 }
@@ -336,7 +337,8 @@ func (n *node) views() (cluster.View, <-chan struct{}) {
 // node lives that can have them, and until no living node can have its name.
 func (n *node) claim(ctx context.Context, s *store.Store, l *store.Lease) (shards []store.Shard, err error) {
 	if p := n.predecessor; p != nil {
-		shards, err = s.TakeOver(ctx, l, *p)
+		n.endSessions(ctx, *p)
+		shards, err = s.TakeOver(ctx, l, *p, true)
 		if err != nil && !errors.Is(err, flawless.Fenced) { // else another node was faster
 			return nil, err
 		}
@@ -345,7 +347,8 @@ func (n *node) claim(ctx context.Context, s *store.Store, l *store.Lease) (shard
 	for {
 		v, next := n.views()
 		for _, silent := range v.Silent {
-			took, err := s.TakeOver(ctx, l, silent)
+			n.endSessions(ctx, silent)
+			took, err := s.TakeOver(ctx, l, silent, false)
 			if err != nil && !errors.Is(err, flawless.Fenced) {
 				return nil, err
 			}
@@ -445,6 +448,19 @@ func (n *node) drain(ctx context.Context) error {
 		return errors.Join(err, workdir.ForgetNode(n.dir))
 	}
 	return err
+}
+
+// endSessions ends the connections to the database of a node that has stopped. Without the right to do so, a takeover may
+// have to wait for a transaction that hangs.
+func (n *node) endSessions(ctx context.Context, of flawless.Node) {
+	if len(of.Sessions) == 0 {
+		return
+	}
+	if _, err := n.leases.EndSessions(ctx, of.Sessions...); err != nil && ctx.Err() == nil {
+		n.cannotEnd.Do(func() {
+			n.log.Warn("a takeover may have to wait for connections that hang: let all nodes use the same role, or grant pg_signal_backend to it", "error", err)
+		})
+	}
 }
 
 func (n *node) away() bool {

@@ -1,5 +1,5 @@
 // Package usage checks flags and words what is wrong with a command line for people. It hides the texts of the libraries
-// for commands and flags, which quote Go. It never looks at what a flag means.
+// for commands and flags, which quote Go. It asks for confirmations. It never looks at what a flag means.
 package usage
 
 import (
