@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -12,20 +11,7 @@ import (
 
 // newHistory connects what becomes of lost writes with the engine.
 func (e *Engine) newHistory() *history.Keeper {
-	return history.New(history.Options{Store: e.store, Lease: e.lease, Runs: e.runs, Ring: e.ring, Peers: e.peers, Now: e.clockNow, Log: e.log, Change: e.change, PauseSchedules: e.pauseSchedules})
-}
-
-// pauseSchedules pauses all schedules.
-func (e *Engine) pauseSchedules(why string) error {
-	for _, s := range e.schedules.List(nil) {
-		if s.Paused {
-			continue
-		}
-		if _, err := e.schedules.Pause(s.Name, why); err != nil {
-			return fmt.Errorf("pausing schedule %s: %w", s.Name, err)
-		}
-	}
-	return nil
+	return history.New(history.Options{Store: e.store, Lease: e.lease, Runs: e.runs, Ring: e.ring, Peers: e.peers, Now: e.clockNow, Log: e.log, Change: e.change, PauseSchedules: e.schedules.PauseAll})
 }
 
 // History returns whether the history of the store is in question, as this server knew a moment ago.

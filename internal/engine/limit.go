@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -49,7 +50,7 @@ func (e *Engine) ListLimits(ctx context.Context) []flawless.Limit {
 		}
 		counted[owner] = true
 		others.Go(func() {
-			waiting, err := waitingOp.ask(ctx, e, store.Shard(sh), nothing{})
+			waiting, err := waitingOp.ask(ctx, e, store.Shard(sh), rpc.Nothing{})
 			if err != nil {
 				return
 			}
@@ -65,7 +66,7 @@ func (e *Engine) ListLimits(ctx context.Context) []flawless.Limit {
 }
 
 // waitingOp returns the number of calls that wait for a permit on a server, by host.
-var waitingOp = peerOp[nothing, map[string]int]{"waiting", func(e *Engine, _ context.Context, _ nothing) (map[string]int, error) {
+var waitingOp = peerOp[rpc.Nothing, map[string]int]{"waiting", func(e *Engine, _ context.Context, _ rpc.Nothing) (map[string]int, error) {
 	waiting := map[string]int{}
 	for _, l := range e.limits.List() {
 		waiting[l.Host] = l.Waiting

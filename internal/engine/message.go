@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
 	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/value"
@@ -96,8 +97,8 @@ func (e *Engine) deliverMessage(r *live.Run, to string) errand.Deliver {
 }
 
 // sendOp delivers a message of a run to another one. The answer means that it is durable.
-var sendOp = peerOp[sendRequest, nothing]{"send", func(e *Engine, ctx context.Context, in sendRequest) (nothing, error) {
-	return nothing{}, e.deliverTo(ctx, in.To, in.Message)
+var sendOp = peerOp[sendRequest, rpc.Nothing]{"send", func(e *Engine, ctx context.Context, in sendRequest) (rpc.Nothing, error) {
+	return rpc.Nothing{}, e.deliverTo(ctx, in.To, in.Message)
 }}
 
 type sendRequest struct {

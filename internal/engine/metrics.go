@@ -5,6 +5,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/stats"
+	"github.com/flawless-engine/flawless/internal/view"
 )
 
 // Metrics are numbers about a server, for monitoring. Counts are since it came up.
@@ -60,4 +61,9 @@ func (e *Engine) Stats(ctx context.Context) (flawless.Stats, error) { return e.c
 
 func (e *Engine) newCounts() *stats.Counts {
 	return &stats.Counts{Store: e.store, Lease: e.lease, Minutes: &e.runs.Minutes, Life: e.life, Now: e.clockNow, Log: e.log}
+}
+
+// Views returns the saved views.
+func (e *Engine) Views() *view.Views {
+	return &view.Views{Store: e.store, Lease: e.lease, Refused: elsewhere}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -137,6 +138,6 @@ func (e *Engine) mend(ctx context.Context, run string) error {
 }
 
 // opMend lets a run continue that was quarantined because its module could not be read.
-var opMend = peerOp[string, nothing]{"mend run", func(e *Engine, ctx context.Context, run string) (nothing, error) {
-	return nothing{}, e.mend(ctx, run)
+var opMend = peerOp[string, rpc.Nothing]{"mend run", func(e *Engine, ctx context.Context, run string) (rpc.Nothing, error) {
+	return rpc.Nothing{}, e.mend(ctx, run)
 }}

@@ -28,9 +28,6 @@ func (o peerOp[In, Out]) handle(e *Engine) {
 	rpc.Op[In, Out](o.name).Handle(e.peers, func(ctx context.Context, in In) (Out, error) { return o.serve(e, ctx, in) })
 }
 
-// nothing is the answer of an operation that only succeeds or fails.
-type nothing = rpc.Nothing
-
 // peerOps are the operations by name.
 var peerOps = map[string]func(e *Engine){
 	sendOp.name:    sendOp.handle,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/rpc"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -56,9 +57,9 @@ var (
 		r, started, err := e.Start(ctx, startOf(s))
 		return startedRun{r, started}, err
 	}}
-	opCancel = peerOp[cancelRun, nothing]{"cancel run", func(e *Engine, ctx context.Context, c cancelRun) (nothing, error) {
+	opCancel = peerOp[cancelRun, rpc.Nothing]{"cancel run", func(e *Engine, ctx context.Context, c cancelRun) (rpc.Nothing, error) {
 		_, err := e.Cancel(ctx, c.Run, c.Cancel)
-		return nothing{}, err
+		return rpc.Nothing{}, err
 	}}
 )
 

@@ -15,7 +15,7 @@ func TestViewsOfSeveralEngines(t *testing.T) {
 	t.Parallel()
 	_, _, all := several(t, 2, Options{})
 	set := func(e *Engine, name string) error {
-		return e.SetView(t.Context(), flawless.View{Name: name, Page: "runs", Query: "module=m"})
+		return e.Views().Set(t.Context(), flawless.View{Name: name, Page: "runs", Query: "module=m"})
 	}
 	var together sync.WaitGroup
 	for i := range 20 {
@@ -28,13 +28,13 @@ func TestViewsOfSeveralEngines(t *testing.T) {
 		})
 	}
 	together.Wait()
-	if views, err := all[1].Views(t.Context()); err != nil || len(views) != 11 || views[10].Name != "shared" {
+	if views, err := all[1].Views().List(t.Context()); err != nil || len(views) != 11 || views[10].Name != "shared" {
 		t.Errorf("the views are %v, %v", views, err)
 	}
-	if err := all[0].RemoveView(t.Context(), "shared"); err != nil {
+	if err := all[0].Views().Remove(t.Context(), "shared"); err != nil {
 		t.Error(err)
 	}
-	if err := all[1].RemoveView(t.Context(), "shared"); !errors.Is(err, flawless.NotFound) {
+	if err := all[1].Views().Remove(t.Context(), "shared"); !errors.Is(err, flawless.NotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
 	for i := range flawless.MaxViews - 10 {

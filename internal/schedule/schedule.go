@@ -198,6 +198,19 @@ func (c *Scheduler) Remove(ctx context.Context, name string) error {
 	return err
 }
 
+// PauseAll pauses all schedules that are not paused. note says why.
+func (c *Scheduler) PauseAll(note string) error {
+	for _, s := range c.List(nil) {
+		if s.Paused {
+			continue
+		}
+		if _, err := c.Pause(s.Name, note); err != nil {
+			return fmt.Errorf("pausing schedule %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
 // Pause stops a schedule from starting runs. It drops a queued time.
 func (c *Scheduler) Pause(name, note string) (flawless.Schedule, error) {
 	return c.change(name, func(t *timetable) {

@@ -24,7 +24,7 @@ type ViewPath struct {
 func (a *api) views() {
 	huma.Register(a.huma, operation("list-views", http.MethodGet, "/views", "List saved views"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.View], error) {
-			all, err := a.engine.Views(ctx)
+			all, err := a.engine.Views().List(ctx)
 			if err != nil {
 				return nil, reply.From(err)
 			}
@@ -36,10 +36,10 @@ func (a *api) views() {
 			Body SetView
 		}) (*body[flawless.View], error) {
 			v := flawless.View{Name: in.Name, Page: in.Body.Page, Query: in.Body.Query}
-			return &body[flawless.View]{v}, reply.From(a.engine.SetView(ctx, v))
+			return &body[flawless.View]{v}, reply.From(a.engine.Views().Set(ctx, v))
 		})
 	huma.Register(a.huma, operation("remove-view", http.MethodDelete, "/views/{name}", "Remove a saved view"),
 		func(ctx context.Context, in *ViewPath) (*struct{}, error) {
-			return nil, reply.From(a.engine.RemoveView(ctx, in.Name))
+			return nil, reply.From(a.engine.Views().Remove(ctx, in.Name))
 		})
 }

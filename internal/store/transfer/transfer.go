@@ -17,6 +17,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/kv"
 )
 
 // A batch has at most this many rows, or a few bytes more than this.
@@ -88,7 +89,7 @@ func (t *transfer) copy(ctx context.Context) error {
 		t.report.Store, t.report.Resumed = source.Store, true
 	}
 	if target == nil {
-		target = &store.Transfer{ID: source.ID, Role: store.Incomplete, Other: t.From.Name, Store: source.Store}
+		target = &store.Transfer{ID: source.ID, Role: kv.Incomplete, Other: t.From.Name, Store: source.Store}
 		if row, err = t.put(ctx, t.To.KV, nil, target); err != nil {
 			return fmt.Errorf("beginning to write to %s: %w", t.To.Name, err)
 		}
@@ -114,9 +115,9 @@ func (t *transfer) copy(ctx context.Context) error {
 // check refuses databases that are not two sides of the same transfer, before anything is changed.
 func (t *transfer) check(ctx context.Context, source, target *store.Transfer) error {
 	switch {
-	case source != nil && (source.Role != store.Moved || source.Other != t.To.Name):
+	case source != nil && (source.Role != kv.Moved || source.Other != t.To.Name):
 		return fmt.Errorf("%s: %w", t.From.Name, source.Err())
-	case target != nil && (target.Role != store.Incomplete || source == nil || target.ID != source.ID):
+	case target != nil && (target.Role != kv.Incomplete || source == nil || target.ID != source.ID):
 		return fmt.Errorf("%s: %w", t.To.Name, target.Err())
 	case target != nil:
 		return nil
@@ -167,7 +168,7 @@ func (t *transfer) leave(ctx context.Context) (*store.Transfer, []byte, error) {
 		}
 	}
 	t.report.Store = st.Identity().ID
-	mark := &store.Transfer{ID: rand.Text(), Role: store.Moved, Other: t.To.Name, Store: t.report.Store}
+	mark := &store.Transfer{ID: rand.Text(), Role: kv.Moved, Other: t.To.Name, Store: t.report.Store}
 	row, err := t.put(ctx, t.From.KV, nil, mark)
 	if err != nil {
 		return nil, nil, fmt.Errorf("marking %s as moved: %w", t.From.Name, err)
@@ -323,7 +324,7 @@ func cancel(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if source == nil || source.Role != store.Moved {
+	if source == nil || source.Role != kv.Moved {
 		return fmt.Errorf("%s is not being copied: %w", o.From.Name, flawless.Conflict)
 	}
 	if source.Done {
@@ -343,7 +344,7 @@ func cancel(ctx context.Context, o Options) error {
 		return fmt.Errorf("%s is not a copy of this store: %w", o.To.Name, flawless.Conflict)
 	}
 	// The target first: from here on, nobody can complete it.
-	if _, err := t.put(ctx, o.To.KV, row, &store.Transfer{ID: source.ID, Role: store.Cancelled, Other: o.From.Name, Store: source.Store}); err != nil {
+	if _, err := t.put(ctx, o.To.KV, row, &store.Transfer{ID: source.ID, Role: kv.Cancelled, Other: o.From.Name, Store: source.Store}); err != nil {
 		return err
 	}
 	return t.unmark(ctx)
