@@ -43,7 +43,7 @@ var allowed = []struct {
 	{"internal/store/postgres", []string{"internal/store"}},
 	{"internal/store/postgres/pgtest", nil},
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem", "internal/store/tally"}},
-	{"internal/store/transfer", []string{"internal/store", "internal/store/codec"}},
+	{"internal/store/transfer", []string{"internal/store/kv", "internal/store", "internal/store/codec"}},
 	{"internal/redact", nil},
 	{"internal/ring", nil},
 	{"internal/bundle", []string{"internal/redact", "internal/store", "internal/store/codec"}},
