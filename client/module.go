@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -73,4 +74,18 @@ func (c *Client) Modules(ctx context.Context) ([]flawless.Module, error) {
 // Module returns all versions of a module, newest first.
 func (c *Client) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	return list[flawless.Module](ctx, c, "/modules/"+url.PathEscape(name))
+}
+
+// Source returns the source files that were built into a version of a module; 0 means the newest. Without a file, it
+// lists all without their texts. Otherwise it returns the one with that name, or the only one whose path ends so, as
+// [flawless.Call.Site] names it.
+func (c *Client) Source(ctx context.Context, name string, version int, file string) (flawless.Source, error) {
+	q := url.Values{}
+	if version != 0 {
+		q.Set("version", strconv.Itoa(version))
+	}
+	if file != "" {
+		q.Set("file", file)
+	}
+	return get[flawless.Source](ctx, c, "/modules/"+url.PathEscape(name)+"/source", q)
 }

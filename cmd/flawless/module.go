@@ -9,13 +9,14 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
-	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(), a.moduleSourceCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Modules(c.Context())
@@ -75,6 +76,41 @@ versions. Settings that you do not give stay as they are.
 			return nil
 		}}
 	flags.add(c)
+	return c
+}
+
+func (a *app) moduleSourceCommand() *cobra.Command {
+	var version int
+	c := &cobra.Command{Use: "source NAME [FILE]", Short: "List the source files in a module, or print one", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: a.completeModule,
+		Long: `Lists the source files that flawless build has put into a module, or prints one
+of them. FILE is its name in the list, or the end of it if no other file ends
+so: a call site such as shop/main.go will do.`,
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			file := ""
+			if len(args) > 1 {
+				file = args[1]
+			}
+			s, err := cl.Source(c.Context(), args[0], version, file)
+			if err != nil || a.json {
+				return orPrint(a, err, s)
+			}
+			switch {
+			case file != "":
+				for _, f := range s.Files {
+					fmt.Fprint(a.out, f.Text)
+				}
+			case len(s.Files) == 0:
+				fmt.Fprintf(a.errs, "module %s (%.12s) has no source files; flawless build puts them in\n", args[0], s.Digest)
+			default:
+				var rows [][]string
+				for _, f := range s.Files {
+					rows = append(rows, []string{f.Name, fmt.Sprint(f.Lines)})
+				}
+				a.table("FILE\tLINES", rows)
+			}
+			return nil
+		})}
+	c.Flags().Var(flagvalue.NewInt(&version, 0, 1, flagvalue.MaxInt), "version", "version of the module (default: the newest)")
 	return c
 }
 

@@ -79,7 +79,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 	}
 	r.Outside = world
 	if info, e := os.Stat(module); e == nil && info.IsDir() {
-		if module, err = project.Build(ctx, module, "", a.warn); err != nil {
+		if module, err = project.Build(ctx, module, "", true, a.warn); err != nil {
 			return err
 		}
 	}

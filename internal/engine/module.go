@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/source"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -65,6 +67,42 @@ func (e *Engine) Modules(ctx context.Context) ([]flawless.Module, error) { retur
 // Module returns all versions of a module, newest first, or flawless.NotFound.
 func (e *Engine) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	return e.store.Module(ctx, name)
+}
+
+// Source returns the source files that were built into a module: a list without their texts, or the file with its text
+// that is named, or that a position such as shop/main.go names. The module is the one with the digest, or else the
+// version of the name, 0 being the newest. Source returns flawless.NotFound for what does not exist.
+func (e *Engine) Source(ctx context.Context, name string, version int, digest, file string) (flawless.Source, error) {
+	if digest == "" {
+		versions, err := e.store.Module(ctx, name)
+		if err != nil {
+			return flawless.Source{}, err
+		}
+		at := slices.IndexFunc(versions, func(m flawless.Module) bool { return version == 0 || m.Version == version })
+		if at < 0 {
+			return flawless.Source{}, fmt.Errorf("module %s has no version %d; the newest is %d: %w", name, version, versions[0].Version, flawless.NotFound)
+		}
+		digest = versions[at].Digest
+	}
+	bin, err := e.store.Binary(ctx, digest)
+	if err != nil {
+		return flawless.Source{}, fmt.Errorf("reading the sources of module %s: %w", name, err)
+	}
+	out := flawless.Source{Digest: digest, Files: source.Read(bin)}
+	switch one, ok := source.Find(out.Files, file); {
+	case ok && file != "":
+		out.Files = []flawless.SourceFile{one}
+	case file != "" && len(out.Files) == 0:
+		return flawless.Source{}, fmt.Errorf("module %s (%.12s) has no source files; build it with flawless build, without --no-source: %w", name, digest, flawless.NotFound)
+	case file != "":
+		return flawless.Source{}, fmt.Errorf("module %s (%.12s) has no source file %.200q, or several that end so; list them with: flawless module source %s: %w", name, digest, file, name, flawless.NotFound)
+	default:
+		out.Files = append([]flawless.SourceFile{}, out.Files...)
+		for i := range out.Files {
+			out.Files[i].Text = ""
+		}
+	}
+	return out, nil
 }
 
 // RemoveModule removes a version of a module, or with version 0 all of them. It removes nothing and returns
