@@ -40,7 +40,9 @@ type Inspection struct {
 	Time    int64           `json:"time"`           // the guest's clock, Unix nanoseconds
 	Memory  int             `json:"memory"`         // bytes of memory of the guest
 	Own     int             `json:"own"`            // of these, bytes in pages that differ from the base image
-	Blocked string          `json:"blocked"`        // where each goroutine or task waits, if the guest can tell
+	Digest  string          `json:"digest"`         // of the module it was replayed with
+	Tasks   []Task          `json:"tasks"`          // where each goroutine or task waits, if the guest can tell; at most 1,000
+	Blocked string          `json:"blocked"`        // the same, as the guest says it
 	Data    json.RawMessage `json:"data,omitempty"` // the data published last
 	Wake    int64           `json:"wake,omitempty"` // next timer, Unix nanoseconds
 	Pending []Call          `json:"pending"`        // calls without a delivered answer
@@ -49,6 +51,16 @@ type Inspection struct {
 
 	Against int          `json:"against,omitempty"` // the turn with which the memory is compared
 	Changes []PageChange `json:"changes,omitempty"`
+}
+
+// Task is a goroutine or a task of a guest that waits, or several that wait at the same place.
+type Task struct {
+	State  string       `json:"state"`          // what it waits for, as the SDK calls it: "sleep", "chan receive"
+	Count  int          `json:"count"`          // how many of them wait there; 1 or more
+	Call   int          `json:"call,omitempty"` // the call that it waits for, if the guest can tell
+	Frames []StackFrame `json:"frames"`         // the user's code on its stack, innermost first
+	// Started is where the goroutine was started, if user code did that.
+	Started *StackFrame `json:"started,omitempty"`
 }
 
 // PageChange is a range of memory that differs between two turns.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -131,19 +132,47 @@ compared.`,
 
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
+	var text bool
 	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
-compared with the memory after another turn.`,
+compared with the memory after another turn. With --source, the lines around each
+position are shown, if the module contains its source.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.json {
 				return orPrint(a, err, i)
 			}
-			render.Inspection(a.out, i)
+			around := func(flawless.Site) string { return "" }
+			if text {
+				r, err := cl.Run(c.Context(), args[0], false)
+				if err != nil {
+					return err
+				}
+				around = sourceText(c.Context(), cl, r.Module, i.Digest)
+			}
+			render.Inspection(a.out, i, around)
 			return nil
 		})}
+	c.Flags().BoolVar(&text, "source", false, "show the lines of source around each position")
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
 	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
 	return c
+}
+
+// sourceText returns a function that finds the file of a position in the source of a module, "" if it is not there. It
+// asks for each file once.
+func sourceText(ctx context.Context, cl *client.Client, module, digest string) func(flawless.Site) string {
+	known := map[string]string{}
+	return func(at flawless.Site) string {
+		text, asked := known[at.File]
+		if !asked && at.File != "" {
+			s, err := cl.Source(ctx, module, client.SourceOf{Digest: digest, File: at.File})
+			if err == nil && len(s.Files) == 1 {
+				text = s.Files[0].Text
+			}
+			known[at.File] = text
+		}
+		return text
+	}
 }

@@ -80,22 +80,21 @@ versions. Settings that you do not give stay as they are.
 }
 
 func (a *app) moduleSourceCommand() *cobra.Command {
-	var version int
+	var of client.SourceOf
 	c := &cobra.Command{Use: "source NAME [FILE]", Short: "List the source files in a module, or print one", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: a.completeModule,
 		Long: `Lists the source files that flawless build has put into a module, or prints one
 of them. FILE is its name in the list, or the end of it if no other file ends
 so: a call site such as shop/main.go will do.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
-			file := ""
 			if len(args) > 1 {
-				file = args[1]
+				of.File = args[1]
 			}
-			s, err := cl.Source(c.Context(), args[0], version, file)
+			s, err := cl.Source(c.Context(), args[0], of)
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
 			switch {
-			case file != "":
+			case of.File != "":
 				for _, f := range s.Files {
 					fmt.Fprint(a.out, f.Text)
 				}
@@ -110,7 +109,7 @@ so: a call site such as shop/main.go will do.`,
 			}
 			return nil
 		})}
-	c.Flags().Var(flagvalue.NewInt(&version, 0, 1, flagvalue.MaxInt), "version", "version of the module (default: the newest)")
+	c.Flags().Var(flagvalue.NewInt(&of.Version, 0, 1, flagvalue.MaxInt), "version", "version of the module (default: the newest)")
 	return c
 }
 

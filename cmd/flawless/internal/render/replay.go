@@ -82,8 +82,9 @@ func Difference(w io.Writer, d flawless.Difference) {
 	}
 }
 
-// Inspection prints the state of a run after a turn.
-func Inspection(w io.Writer, i flawless.Inspection) {
+// Inspection prints the state of a run after a turn. source returns the text of the file of a position, "" if it is
+// unknown; the lines around the position are printed.
+func Inspection(w io.Writer, i flawless.Inspection, source func(flawless.Site) string) {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -106,9 +107,11 @@ func Inspection(w io.Writer, i flawless.Inspection) {
 		}
 		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
 	}
-	if i.Blocked != "" {
+	if len(i.Tasks) > 0 {
 		fmt.Fprintln(w, "blocked")
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimSpace(i.Blocked), "\n", "\n  "))
+	}
+	for _, t := range i.Tasks {
+		printTask(w, t, source)
 	}
 	if i.Against > 0 {
 		pages, bytes := 0, 0
@@ -122,5 +125,52 @@ func Inspection(w io.Writer, i flawless.Inspection) {
 			rows = append(rows, []string{fmt.Sprintf("%#x", ch.From), fmt.Sprint(ch.Pages), fmt.Sprint(ch.Bytes)})
 		}
 		Table(w, "ADDRESS\tPAGES\tBYTES", rows)
+	}
+}
+
+// printTask prints where goroutines or tasks wait.
+func printTask(w io.Writer, t flawless.Task, source func(flawless.Site) string) {
+	state := t.State
+	switch {
+	case t.Call > 0:
+		state = fmt.Sprintf("call %d: %s", t.Call, state)
+	case t.Count > 1:
+		state = fmt.Sprintf("%d goroutines, each: %s", t.Count, state)
+	case len(t.Frames) > 0 && t.Frames[0].Func != "":
+		state = "goroutine: " + state
+	}
+	fmt.Fprintf(w, "  %s\n", state)
+	frame := func(what string, f flawless.StackFrame) {
+		line := what + f.Func
+		if f.Site.Line > 0 {
+			line = strings.TrimLeft(line+"  "+position(f.Site), " ")
+		}
+		fmt.Fprintf(w, "      %s\n", line)
+		excerpt(w, source(f.Site), f.Site.Line)
+	}
+	for _, f := range t.Frames {
+		frame("", f)
+	}
+	if t.Started != nil {
+		frame("started by ", *t.Started)
+	}
+}
+
+// excerpt prints the lines around a line, which it marks.
+func excerpt(w io.Writer, text string, line int) {
+	const around = 2
+	n := 0
+	for one := range strings.Lines(text) {
+		if n++; n > line+around {
+			return
+		}
+		if n < line-around {
+			continue
+		}
+		mark := " "
+		if n == line {
+			mark = ">"
+		}
+		fmt.Fprintf(w, "        %s %4d | %s\n", mark, n, strings.TrimRight(one, "\r\n"))
 	}
 }
