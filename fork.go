@@ -53,6 +53,23 @@ type Inspection struct {
 	Changes []PageChange `json:"changes,omitempty"`
 }
 
+// Match is a place in the log of a run that contains a text.
+type Match struct {
+	Turn   int    `json:"turn"`
+	Time   int64  `json:"time"`           // of the turn, Unix nanoseconds
+	Record uint64 `json:"record"`         // number of the log record with the turn
+	What   string `json:"what"`           // what contains it: line, call or data
+	Call   int    `json:"call,omitempty"` // the number of the call
+	Site   string `json:"at,omitempty"`   // file:line of the call or the log line
+	Text   string `json:"text"`           // the text with what is around it
+}
+
+// Matches is a page of matches, in the order of the log.
+type Matches struct {
+	Matches []Match `json:"matches"`
+	Next    uint64  `json:"next,omitempty"` // the record with which the next page begins; 0 on the last page
+}
+
 // Task is a goroutine or a task of a guest that waits, or several that wait at the same place.
 type Task struct {
 	State  string       `json:"state"`          // what it waits for, as the SDK calls it: "sleep", "chan receive"

@@ -133,12 +133,19 @@ compared.`,
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
 	var text bool
+	var find string
 	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
 compared with the memory after another turn. With --source, the lines around each
-position are shown, if the module contains its source.`,
+position are shown, if the module contains its source.
+
+With --find, it looks for a text in the data, calls and log lines of all turns
+instead, and shows the turns that have it.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			if find != "" {
+				return a.find(c.Context(), cl, args[0], find)
+			}
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.json {
 				return orPrint(a, err, i)
@@ -157,6 +164,10 @@ position are shown, if the module contains its source.`,
 	c.Flags().BoolVar(&text, "source", false, "show the lines of source around each position")
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
 	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
+	c.Flags().StringVar(&find, "find", "", "show the turns whose data, calls or log lines contain this text")
+	for _, other := range []string{"turn", "against", "source"} {
+		c.MarkFlagsMutuallyExclusive("find", other)
+	}
 	return c
 }
 
@@ -175,4 +186,36 @@ func sourceText(ctx context.Context, cl *client.Client, module, digest string) f
 		}
 		return text
 	}
+}
+
+// find prints where a run has a text.
+func (a *app) find(ctx context.Context, cl *client.Client, id, text string) error {
+	var rows [][]string
+	all := []flawless.Match{}
+	for from := uint64(0); ; {
+		page, err := cl.Find(ctx, id, text, from, 1000)
+		if err != nil {
+			return err
+		}
+		all = append(all, page.Matches...)
+		if from = page.Next; from == 0 {
+			break
+		}
+	}
+	if a.json {
+		return a.printJSON(all)
+	}
+	for _, m := range all {
+		what := m.What
+		if m.Call > 0 {
+			what = fmt.Sprintf("call %d", m.Call)
+		}
+		rows = append(rows, []string{fmt.Sprint(m.Turn), what, m.Site, m.Text})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintf(a.errs, "no turn of run %s has this text in its data, calls or log lines\n", id)
+		return nil
+	}
+	a.table("TURN\tWHERE\tSITE\tTEXT", rows)
+	return nil
 }

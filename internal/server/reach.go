@@ -66,6 +66,7 @@ var reach = []rules{
 	{"export-run", inStore, true, reads, ""},
 	{"replay-run", inStore, true, reads, ""},
 	{"trace-run", inStore, true, reads, ""},
+	{"find-in-run", inStore, true, reads, ""},
 	{"inspect-run", inStore, true, reads, ""},
 	{"diff-runs", inStore, true, reads, ""},
 
