@@ -9,6 +9,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/forward"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
@@ -100,7 +101,7 @@ func (a *api) find(ctx context.Context, id string, from uint64, text string, lim
 			out.Next = rec.Seq
 			return out, nil
 		}
-		out.Matches = append(out.Matches, replay.Find(shown(a.engine, rec), text)...)
+		out.Matches = append(out.Matches, replay.Find(redact.Shown(a.engine.Mask(), rec), text)...)
 	}
 	return out, nil
 }
