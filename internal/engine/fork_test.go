@@ -427,7 +427,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("it is blocked at %q", i.Blocked)
 		}
 		if !slices.ContainsFunc(i.Tasks, func(task flawless.Task) bool {
-			return task.State == "sleep" && task.Count == 1 && onStack(task.Frames, "main.revised") && task.Frames[0].Site.File == "guest/main.go"
+			return task.State == "sleep" && task.Count == 1 && onStack(task.Frames, "main.revised") && task.Frames[0].Site.File == "guest/revised.go"
 		}) {
 			t.Errorf("its goroutines are %+v", i.Tasks)
 		}
