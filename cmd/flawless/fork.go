@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/examine"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
@@ -39,7 +35,7 @@ first call that is not in the log is shown and ends the command.`,
 			if !c.Flags().Changed("turn") {
 				return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
 			}
-			if o.Answers, err = parseAnswers(answers, statuses); err != nil {
+			if o.Answers, err = examine.Answers(answers, statuses); err != nil {
 				return err
 			}
 			if o.Module, err = local.ReadModule(module); err != nil {
@@ -75,46 +71,6 @@ first call that is not in the log is shown and ends the command.`,
 	return c
 }
 
-// parseAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
-func parseAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
-	split := func(s, what string) (int, string, error) {
-		call, rest, ok := strings.Cut(s, "=")
-		n, err := strconv.Atoi(call)
-		if !ok || err != nil || n < 1 {
-			return 0, "", fmt.Errorf("%q is not CALL=%s, such as 4=%s: %w", s, what, strings.ToLower(what), flawless.Invalid)
-		}
-		return n, rest, nil
-	}
-	for _, s := range files {
-		n, file, err := split(s, "FILE")
-		if err != nil {
-			return nil, err
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the answer of call %d: %v: %w", n, err, flawless.Invalid)
-		}
-		out = append(out, client.GivenAnswer{Call: n, Body: b})
-	}
-	for _, s := range statuses {
-		n, text, err := split(s, "STATUS")
-		if err != nil {
-			return nil, err
-		}
-		status, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not an HTTP status: %w", text, flawless.Invalid)
-		}
-		at := slices.IndexFunc(out, func(g client.GivenAnswer) bool { return g.Call == n })
-		if at < 0 {
-			out = append(out, client.GivenAnswer{Call: n})
-			at = len(out) - 1
-		}
-		out[at].Status = status
-	}
-	return out, nil
-}
-
 func (a *app) diffCommand() *cobra.Command {
 	return &cobra.Command{Use: "diff A B", Short: "Show the first turn where two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
 		Long: `Compares two runs turn by turn: workflow, input, answers, calls, data and end.
@@ -144,7 +100,12 @@ With --find, it looks for a text in the data, calls and log lines of all turns
 instead, and shows the turns that have it.`,
 		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if find != "" {
-				return a.find(c.Context(), cl, args[0], find)
+				all, err := examine.Find(c.Context(), cl, args[0], find)
+				if err != nil || a.json {
+					return orPrint(a, err, all)
+				}
+				render.Matches(a.out, a.errs, args[0], all)
+				return nil
 			}
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.json {
@@ -156,7 +117,7 @@ instead, and shows the turns that have it.`,
 				if err != nil {
 					return err
 				}
-				around = sourceText(c.Context(), cl, r.Module, i.Digest)
+				around = examine.Source(c.Context(), cl, r.Module, i.Digest)
 			}
 			render.Inspection(a.out, i, around)
 			return nil
@@ -165,57 +126,7 @@ instead, and shows the turns that have it.`,
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
 	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
 	c.Flags().StringVar(&find, "find", "", "show the turns whose data, calls or log lines contain this text")
-	for _, other := range []string{"turn", "against", "source"} {
-		c.MarkFlagsMutuallyExclusive("find", other)
-	}
+	c.MarkFlagsMutuallyExclusive("find", "turn")
+	c.MarkFlagsMutuallyExclusive("find", "source")
 	return c
-}
-
-// sourceText returns a function that finds the file of a position in the source of a module, "" if it is not there. It
-// asks for each file once.
-func sourceText(ctx context.Context, cl *client.Client, module, digest string) func(flawless.Site) string {
-	known := map[string]string{}
-	return func(at flawless.Site) string {
-		text, asked := known[at.File]
-		if !asked && at.File != "" {
-			s, err := cl.Source(ctx, module, client.SourceOf{Digest: digest, File: at.File})
-			if err == nil && len(s.Files) == 1 {
-				text = s.Files[0].Text
-			}
-			known[at.File] = text
-		}
-		return text
-	}
-}
-
-// find prints where a run has a text.
-func (a *app) find(ctx context.Context, cl *client.Client, id, text string) error {
-	var rows [][]string
-	all := []flawless.Match{}
-	for from := uint64(0); ; {
-		page, err := cl.Find(ctx, id, text, from, 1000)
-		if err != nil {
-			return err
-		}
-		all = append(all, page.Matches...)
-		if from = page.Next; from == 0 {
-			break
-		}
-	}
-	if a.json {
-		return a.printJSON(all)
-	}
-	for _, m := range all {
-		what := m.What
-		if m.Call > 0 {
-			what = fmt.Sprintf("call %d", m.Call)
-		}
-		rows = append(rows, []string{fmt.Sprint(m.Turn), what, m.Site, m.Text})
-	}
-	if len(rows) == 0 {
-		fmt.Fprintf(a.errs, "no turn of run %s has this text in its data, calls or log lines\n", id)
-		return nil
-	}
-	a.table("TURN\tWHERE\tSITE\tTEXT", rows)
-	return nil
 }

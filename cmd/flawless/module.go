@@ -93,20 +93,7 @@ so: a call site such as shop/main.go will do.`,
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
-			switch {
-			case of.File != "":
-				for _, f := range s.Files {
-					fmt.Fprint(a.out, f.Text)
-				}
-			case len(s.Files) == 0:
-				fmt.Fprintf(a.errs, "module %s (%.12s) has no source files; flawless build puts them in\n", args[0], s.Digest)
-			default:
-				var rows [][]string
-				for _, f := range s.Files {
-					rows = append(rows, []string{f.Name, fmt.Sprint(f.Lines)})
-				}
-				a.table("FILE\tLINES", rows)
-			}
+			render.Source(a.out, a.errs, args[0], s, of.File != "")
 			return nil
 		})}
 	c.Flags().Var(flagvalue.NewInt(&of.Version, 0, 1, flagvalue.MaxInt), "version", "version of the module (default: the newest)")

@@ -87,7 +87,7 @@ func (a *api) forks() {
 
 // find looks for a text in what the log shows, so that nobody finds out what is hidden by trying.
 func (a *api) find(ctx context.Context, id string, from uint64, text string, limit int) (flawless.Matches, error) {
-	leave, err := a.budget.enter(ctx)
+	leave, err := a.budget.Enter(ctx)
 	if err != nil {
 		return flawless.Matches{}, err
 	}

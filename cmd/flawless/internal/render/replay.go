@@ -174,3 +174,38 @@ func excerpt(w io.Writer, text string, line int) {
 		fmt.Fprintf(w, "        %s %4d | %s\n", mark, n, strings.TrimRight(one, "\r\n"))
 	}
 }
+
+// Matches prints where a run has a text; note gets a line if that is nowhere.
+func Matches(w, note io.Writer, id string, all []flawless.Match) {
+	var rows [][]string
+	for _, m := range all {
+		what := m.What
+		if m.Call > 0 {
+			what = fmt.Sprintf("call %d", m.Call)
+		}
+		rows = append(rows, []string{fmt.Sprint(m.Turn), what, m.Site, m.Text})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintf(note, "no turn of run %s has this text in its data, calls or log lines\n", id)
+		return
+	}
+	Table(w, "TURN\tWHERE\tSITE\tTEXT", rows)
+}
+
+// Source prints a file, or the list of files in a module; note gets a line if there are none.
+func Source(w, note io.Writer, module string, s flawless.Source, one bool) {
+	switch {
+	case one:
+		for _, f := range s.Files {
+			fmt.Fprint(w, f.Text)
+		}
+	case len(s.Files) == 0:
+		fmt.Fprintf(note, "module %s (%.12s) has no source files; flawless build puts them in\n", module, s.Digest)
+	default:
+		var rows [][]string
+		for _, f := range s.Files {
+			rows = append(rows, []string{f.Name, fmt.Sprint(f.Lines)})
+		}
+		Table(w, "FILE\tLINES", rows)
+	}
+}
