@@ -40,7 +40,9 @@ type Inspection struct {
 	Time    int64           `json:"time"`           // the guest's clock, Unix nanoseconds
 	Memory  int             `json:"memory"`         // bytes of memory of the guest
 	Own     int             `json:"own"`            // of these, bytes in pages that differ from the base image
-	Blocked string          `json:"blocked"`        // where each goroutine or task waits, if the guest can tell
+	Digest  string          `json:"digest"`         // of the module it was replayed with
+	Tasks   []Task          `json:"tasks"`          // where each goroutine or task waits, if the guest can tell; at most 1,000
+	Blocked string          `json:"blocked"`        // the same, as the guest says it
 	Data    json.RawMessage `json:"data,omitempty"` // the data published last
 	Wake    int64           `json:"wake,omitempty"` // next timer, Unix nanoseconds
 	Pending []Call          `json:"pending"`        // calls without a delivered answer
@@ -49,6 +51,33 @@ type Inspection struct {
 
 	Against int          `json:"against,omitempty"` // the turn with which the memory is compared
 	Changes []PageChange `json:"changes,omitempty"`
+}
+
+// Match is a place in the log of a run that contains a text.
+type Match struct {
+	Turn   int    `json:"turn"`
+	Time   int64  `json:"time"`           // of the turn, Unix nanoseconds
+	Record uint64 `json:"record"`         // number of the log record with the turn
+	What   string `json:"what"`           // what contains it: line, call or data
+	Call   int    `json:"call,omitempty"` // the number of the call
+	Site   string `json:"at,omitempty"`   // file:line of the call or the log line
+	Text   string `json:"text"`           // the text with what is around it
+}
+
+// Matches is a page of matches, in the order of the log.
+type Matches struct {
+	Matches []Match `json:"matches"`
+	Next    uint64  `json:"next,omitempty"` // the record with which the next page begins; 0 on the last page
+}
+
+// Task is a goroutine or a task of a guest that waits, or several that wait at the same place.
+type Task struct {
+	State  string       `json:"state"`          // what it waits for, as the SDK calls it: "sleep", "chan receive"
+	Count  int          `json:"count"`          // how many of them wait there; 1 or more
+	Call   int          `json:"call,omitempty"` // the call that it waits for, if the guest can tell
+	Frames []StackFrame `json:"frames"`         // the user's code on its stack, innermost first
+	// Started is where the goroutine was started, if user code did that.
+	Started *StackFrame `json:"started,omitempty"`
 }
 
 // PageChange is a range of memory that differs between two turns.

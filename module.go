@@ -17,6 +17,21 @@ type Module struct {
 	// Initialised says how often the module is initialised: once for all runs, or per run if they would otherwise
 	// share random numbers. Starting a run then takes milliseconds.
 	Initialised Initialised `json:"initialised,omitempty" cbor:"7,keyasint,omitempty"`
+	// Sources is the number of source files in the module; 0 means that it has none.
+	Sources int `json:"sources,omitempty" cbor:"8,keyasint,omitempty"`
+}
+
+// Source is the source files that were built into a version of a module.
+type Source struct {
+	Digest string       `json:"digest"` // of the module
+	Files  []SourceFile `json:"files"`  // by name
+}
+
+// SourceFile is a source file of a project.
+type SourceFile struct {
+	Name  string `json:"name"` // path, relative to the directory that contains the project
+	Lines int    `json:"lines"`
+	Text  string `json:"text,omitempty"` // empty in a list of files
 }
 
 // Initialised says how often a module is initialised.

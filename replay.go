@@ -43,7 +43,7 @@ type Divergence struct {
 	Call int    `json:"call,omitempty"` // the first call that differs; 0 if the ends differ
 
 	Logged *Call `json:"logged,omitempty"` // nil if the log has no such call
-	Asked  *Call `json:"asked,omitempty"`  // nil if the code makes no such call
+	Asked  *Call `json:"asked,omitempty"`  // with the same number; nil if the code makes no such call
 
 	LoggedEnd *Ended `json:"logged_end,omitempty"` // set if the logged run ended in this turn
 	AskedEnd  *Ended `json:"asked_end,omitempty"`  // set if the code ended in this turn

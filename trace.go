@@ -1,5 +1,10 @@
 package flawless
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Trace is the path of a run through its code, obtained by a replay. Nothing of it is recorded while the run
 // executes.
 type Trace struct {
@@ -35,6 +40,19 @@ type Frame struct {
 type Site struct {
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+}
+
+// ParseSite reads file:line. It returns the zero Site for anything else.
+func ParseSite(text string) Site {
+	at := strings.LastIndexByte(text, ':')
+	if at <= 0 {
+		return Site{}
+	}
+	n, err := strconv.Atoi(text[at+1:])
+	if err != nil || n <= 0 {
+		return Site{}
+	}
+	return Site{File: text[:at], Line: n}
 }
 
 // TracedCall is a call to the outside with the stack of the guest when it made the call.

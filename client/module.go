@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -73,4 +74,26 @@ func (c *Client) Modules(ctx context.Context) ([]flawless.Module, error) {
 // Module returns all versions of a module, newest first.
 func (c *Client) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	return list[flawless.Module](ctx, c, "/modules/"+url.PathEscape(name))
+}
+
+// SourceOf says what to read of the sources of a module.
+type SourceOf struct {
+	Version int    // 0 is the newest
+	Digest  string // of the module, as a run has it, instead of the version
+	File    string // return this file with its text; "" lists all files
+}
+
+// Source returns the source files that were built into a module. Without a file, it lists all without their texts.
+// Otherwise it returns the one with that name, or the only one whose path ends so, as [flawless.Call.Site] names it.
+func (c *Client) Source(ctx context.Context, name string, of SourceOf) (flawless.Source, error) {
+	q := url.Values{}
+	if of.Version != 0 {
+		q.Set("version", strconv.Itoa(of.Version))
+	}
+	for name, value := range map[string]string{"digest": of.Digest, "file": of.File} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return get[flawless.Source](ctx, c, "/modules/"+url.PathEscape(name)+"/source", q)
 }

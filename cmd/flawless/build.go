@@ -12,14 +12,19 @@ import (
 
 func (a *app) buildCommand() *cobra.Command {
 	var out string
+	var none bool
 	c := &cobra.Command{Use: "build [DIR]", Short: "Compile a project to a WebAssembly module", Args: cobra.MaximumNArgs(1),
+		Long: `Compiles the Go or Rust project in a directory (default: the current one). The
+module contains the project's own source files as they were compiled, without
+dependencies, tests and data, so that the server can show lines of code. With
+--no-source it does not. The code that runs is the same.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
 				dir = args[0]
 			}
 			var warnings []string
-			file, err := project.Build(c.Context(), dir, out, func(w string) { warnings = append(warnings, w) })
+			file, err := project.Build(c.Context(), dir, out, !none, func(w string) { warnings = append(warnings, w) })
 			if err != nil {
 				return err
 			}
@@ -41,6 +46,7 @@ func (a *app) buildCommand() *cobra.Command {
 			return nil
 		}}
 	c.Flags().StringVarP(&out, "output", "o", "", "output file (default NAME.wasm in the project directory)")
+	c.Flags().BoolVar(&none, "no-source", false, "leave the source files out of the module")
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 
 func (a *app) deployCommand() *cobra.Command {
 	var unknown string
+	var none bool
 	c := &cobra.Command{Use: "deploy [FILE.wasm|DIR]", Short: "Add a module that declares its own name and version", Args: cobra.MaximumNArgs(1),
 		Long: `Adds a module that declares its own name and version, with flawless::module!
 of the published crate flawless. A directory (default: the current one) is
@@ -33,7 +34,7 @@ built first.`,
 				return fmt.Errorf("reading the module: %v: %w", err, flawless.Invalid)
 			}
 			if info.IsDir() {
-				if file, err = project.Build(c.Context(), file, "", a.warn); err != nil {
+				if file, err = project.Build(c.Context(), file, "", !none, a.warn); err != nil {
 					return err
 				}
 			}
@@ -66,6 +67,7 @@ built first.`,
 			return nil
 		}}
 	c.Flags().StringVar(&unknown, "on-unknown", "tell", "what to do if the outcome of a request is unknown: tell (return an error to the code) or stop (the run waits for a decision)")
+	c.Flags().BoolVar(&none, "no-source", false, "leave the source files out of a module that is built")
 	_ = c.RegisterFlagCompletionFunc("on-unknown", cobra.FixedCompletions([]string{"tell", "stop"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -5,8 +5,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/examine"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
@@ -87,19 +89,45 @@ compared.`,
 
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
+	var text bool
+	var find string
 	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
-compared with the memory after another turn.`,
+compared with the memory after another turn. With --source, the lines around each
+position are shown, if the module contains its source.
+
+With --find, it looks for a text in the data, calls and log lines of all turns
+instead, and shows the turns that have it.`,
 		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			if find != "" {
+				all, err := examine.Find(c.Context(), cl, args[0], find)
+				if err != nil || a.JSON {
+					return a.OrPrint(err, all)
+				}
+				render.Matches(a.Out, a.Errs, args[0], all)
+				return nil
+			}
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.JSON {
 				return a.OrPrint(err, i)
 			}
-			render.Inspection(a.Out, i)
+			around := func(flawless.Site) string { return "" }
+			if text {
+				r, err := cl.Run(c.Context(), args[0], false)
+				if err != nil {
+					return err
+				}
+				around = examine.Source(c.Context(), cl, r.Module, i.Digest)
+			}
+			render.Inspection(a.Out, i, around)
 			return nil
 		})}
+	c.Flags().BoolVar(&text, "source", false, "show the lines of source around each position")
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
 	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
+	c.Flags().StringVar(&find, "find", "", "show the turns whose data, calls or log lines contain this text")
+	c.MarkFlagsMutuallyExclusive("find", "turn")
+	c.MarkFlagsMutuallyExclusive("find", "source")
 	return c
 }

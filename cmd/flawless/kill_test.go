@@ -39,7 +39,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	file := filepath.Join(dir, "guest.wasm")
-	if _, err = project.Build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file, func(string) {}); err != nil {
+	if _, err = project.Build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file, false, func(string) {}); err != nil {
 		return dir, err
 	}
 	return dir, spoil(file)

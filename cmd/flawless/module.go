@@ -10,13 +10,14 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagset"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/usage"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
-	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(), a.moduleSourceCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Modules(c.Context())
@@ -76,6 +77,27 @@ versions. Settings that you do not give stay as they are.
 			return nil
 		}}
 	flags.AddTo(c)
+	return c
+}
+
+func (a *app) moduleSourceCommand() *cobra.Command {
+	var of client.SourceOf
+	c := &cobra.Command{Use: "source NAME [FILE]", Short: "List the source files in a module, or print one", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: a.CompleteModule,
+		Long: `Lists the source files that flawless build has put into a module, or prints one
+of them. FILE is its name in the list, or the end of it if no other file ends
+so: a call site such as shop/main.go will do.`,
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			if len(args) > 1 {
+				of.File = args[1]
+			}
+			s, err := cl.Source(c.Context(), args[0], of)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, s)
+			}
+			render.Source(a.Out, a.Errs, args[0], s, of.File != "")
+			return nil
+		})}
+	c.Flags().Var(flagvalue.NewInt(&of.Version, 0, 1, flagvalue.MaxInt), "version", "version of the module (default: the newest)")
 	return c
 }
 

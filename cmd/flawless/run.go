@@ -87,7 +87,7 @@ command does not end the run.`,
 
 // addProject builds a project and adds its module under a name; empty is the name of the project.
 func (a *app) addProject(ctx context.Context, dir, name string) (string, error) {
-	file, err := project.Build(ctx, dir, "", a.warn)
+	file, err := project.Build(ctx, dir, "", true, a.warn)
 	if err != nil {
 		return "", err
 	}

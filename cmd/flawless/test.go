@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +78,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 	}
 	r.Outside = world
 	if info, e := os.Stat(module); e == nil && info.IsDir() {
-		if module, err = project.Build(ctx, module, "", a.warn); err != nil {
+		if module, err = project.Build(ctx, module, "", true, a.warn); err != nil {
 			return err
 		}
 	}
@@ -122,25 +121,13 @@ func (a *app) printRehearsal(r rehearsal.Result, w *local.Outside) error {
 			fmt.Fprintln(a.Out, string(r.Run.Output))
 		}
 	}
-	if lacksSecret(r.Log) {
+	if local.LacksSecret(r.Log) {
 		fmt.Fprintln(a.Errs, "note: a test has its own secrets; give them with --secret NAME=VALUE")
 	}
 	if err := w.Missing(); err != nil {
 		return err
 	}
 	return ended(r.Run)
-}
-
-// lacksSecret reports whether a request was not sent because there is no such secret.
-func lacksSecret(log []flawless.Record) bool {
-	for _, rec := range log {
-		for _, e := range rec.Entries {
-			if e.Arrival != nil && bytes.Contains(e.Arrival.Head, []byte("there is no secret ")) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (a *app) printCrashes(r rehearsal.Report, w *local.Outside) error {

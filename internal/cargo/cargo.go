@@ -23,6 +23,8 @@ type Built struct {
 	Name     string   // of the package
 	Compiler string   // the compiler's warnings, "" where it has none
 	Warnings []string // what will not work in a workflow, one sentence each
+	// Sources has the Rust files that were compiled, as far as they are in the package's workspace, by path in it.
+	Sources map[string][]byte
 }
 
 // Build compiles the package in a folder. It returns [flawless.NotFound] if cargo or the target is not installed, and
@@ -64,7 +66,11 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	if err != nil {
 		return Built{}, fmt.Errorf("building %s: cargo did not build a module: %w", dir, err)
 	}
-	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, unsupported(bin)...)}, nil
+	files, err := c.sources(Module(out))
+	if err != nil {
+		return Built{}, fmt.Errorf("reading the source files of %s: %w", dir, err)
+	}
+	return Built{Module: bin, Sources: files, Name: c.Name, Compiler: text, Warnings: append(foreign, unsupported(bin)...)}, nil
 }
 
 // Module returns the file of the last module in cargo's --message-format=json output, or "".
@@ -89,6 +95,7 @@ func Module(output []byte) (file string) {
 type crate struct {
 	Name         string `json:"name"`
 	Manifest     string `json:"manifest_path"`
+	Root, Target string `json:"-"` // directories of the workspace, and of what cargo builds
 	Dependencies []struct {
 		Name string `json:"name"`
 	} `json:"dependencies"`
@@ -130,12 +137,17 @@ func crateIn(ctx context.Context, dir string) (crate, error) {
 	if err != nil {
 		return crate{}, fmt.Errorf("reading %s: %w", filepath.Join(dir, "Cargo.toml"), err)
 	}
-	var all struct{ Packages []crate }
+	var all struct {
+		Packages []crate
+		Root     string `json:"workspace_root"`
+		Target   string `json:"target_directory"`
+	}
 	if err := json.Unmarshal(out, &all); err != nil {
 		return crate{}, fmt.Errorf("reading the metadata of %s from cargo: %w", dir, err)
 	}
 	for _, c := range all.Packages {
 		if sameFile(c.Manifest, filepath.Join(dir, "Cargo.toml")) {
+			c.Root, c.Target = all.Root, all.Target
 			return c, nil
 		}
 	}

@@ -426,6 +426,11 @@ func TestInspect(t *testing.T) {
 		if !strings.Contains(i.Blocked, "main.revised") {
 			t.Errorf("it is blocked at %q", i.Blocked)
 		}
+		if !slices.ContainsFunc(i.Tasks, func(task flawless.Task) bool {
+			return task.State == "sleep" && task.Count == 1 && onStack(task.Frames, "main.revised") && task.Frames[0].Site.File == "guest/revised.go"
+		}) {
+			t.Errorf("its goroutines are %+v", i.Tasks)
+		}
 		i, err = e.Inspect(context.Background(), "run", 1, 0)
 		if err != nil || i.Turn != 1 || len(i.Pending) != 3 || i.Wake != 0 {
 			t.Errorf("at its first turn: %+v, %v", i, err)

@@ -68,6 +68,11 @@ func (e *Engine) Module(ctx context.Context, name string) ([]flawless.Module, er
 	return e.store.Module(ctx, name)
 }
 
+// Source returns the source files that were built into a module, see [library.Library.Source].
+func (e *Engine) Source(ctx context.Context, name string, version int, digest, file string) (flawless.Source, error) {
+	return e.library.Source(ctx, name, version, digest, file)
+}
+
 // RemoveModule removes a version of a module, or with version 0 all of them. It removes nothing and returns
 // flawless.Conflict while an open run needs one of them. Runs that have ended keep their logs; without the module they
 // cannot be replayed.

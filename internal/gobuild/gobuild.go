@@ -18,7 +18,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Build compiles the main package in a folder to the file out. flags are passed to the go command. It returns
+// Build compiles the main package in a folder to the file out, without sources. flags are passed to the go command. It returns
 // flawless.NotFound if the go command is not installed, and flawless.Refused if the standard library of this Go
 // version is not supported. Otherwise the error contains the compiler's message.
 func Build(ctx context.Context, dir, out string, flags ...string) error {

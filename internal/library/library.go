@@ -17,6 +17,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/source"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/value"
 )
@@ -173,7 +174,7 @@ func (l *Library) Add(ctx context.Context, name string, bin []byte, progress fun
 			return m, false, false, fmt.Errorf("adding a module: it declares the name %q, which is not valid; declare one with flawless::module! { name = \"…\", version = \"…\" }, or add it under a name: %w", name, flawless.Refused)
 		}
 	}
-	m = flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: l.o.Now(), Manifest: one.guest.Manifest(), Initialised: flawless.Once}
+	m = flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: l.o.Now(), Manifest: one.guest.Manifest(), Initialised: flawless.Once, Sources: len(source.Read(bin))}
 	if !one.guest.Shared() {
 		m.Initialised = flawless.PerRun
 	}

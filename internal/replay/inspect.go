@@ -64,6 +64,7 @@ func (i *inspector) seen(t *flawless.Turn, out guest.Out, inst *guest.Instance) 
 func (i *inspector) blocked(inst *guest.Instance) {
 	if i.last.Ended == nil {
 		i.out.Blocked = inst.Blocked(context.Background())
+		i.out.Tasks = append(i.out.Tasks, tasks(i.out.Blocked)...)
 	}
 }
 
@@ -138,7 +139,7 @@ func changes(a, b []byte) []flawless.PageChange {
 func Inspect(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], kinds map[string]*effect.Kind, turn, against int) (flawless.Inspection, error) {
 	var out flawless.Inspection
 	i := inspector{out: &out, turn: turn, kinds: kinds, calls: map[int]flawless.Call{}}
-	out.Run, out.Against = id, against
+	out.Run, out.Against, out.Digest, out.Tasks = id, against, m.Digest(), []flawless.Task{}
 	until := max(turn, against)
 	if turn == 0 {
 		until = 0

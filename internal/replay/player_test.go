@@ -39,3 +39,21 @@ func TestEndsAreCompared(t *testing.T) {
 		}
 	}
 }
+
+// TestBothSidesOfDivergenceHaveOneNumber: the guest numbers a call that the log does not have behind those that it has.
+func TestBothSidesOfDivergenceHaveOneNumber(t *testing.T) {
+	t.Parallel()
+	call := func(n int, kind string) flawless.Call { return flawless.Call{N: n, Kind: kind} }
+	logged := []flawless.Call{call(2, "http"), call(3, "sleep"), call(4, "send")}
+	asked := []flawless.Call{call(2, "http"), call(4, "send"), call(5, "sleep")}
+	d := (&Player{}).compare(logged, asked)
+	if d == nil || d.Call != 3 || d.Logged.N != 3 || d.Asked.N != 3 || d.Asked.Kind != "sleep" {
+		t.Errorf("it is %+v", d)
+	}
+	if asked[2].N != 5 {
+		t.Error("the call of the guest was changed")
+	}
+	if d = (&Player{}).compare(logged[:1], asked); d == nil || d.Call != 4 || d.Logged != nil || d.Asked.N != 4 {
+		t.Errorf("with calls that the log does not have, it is %+v", d)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/flawless-engine/flawless/internal/budget"
 )
 
 // TestReadersShareMemory checks that only a few pages are encoded at a time, and that the total size of long pages that
@@ -17,7 +19,7 @@ func TestReadersShareMemory(t *testing.T) {
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
 	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a note","value":"`+strings.Repeat("1", 3<<20)+`"}`)
-	budget := o.api.budget
+	limits := o.api.budget
 	get := func(ctx context.Context, w http.ResponseWriter, query string) {
 		o.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/runs/"+id+"/log"+query, nil))
 	}
@@ -34,8 +36,13 @@ func TestReadersShareMemory(t *testing.T) {
 		t.Fatal("there is no long page")
 	}
 
-	for range maxEncoders {
-		budget.encoders <- struct{}{}
+	var leave []func()
+	for range budget.MaxEncoders {
+		one, err := limits.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, one)
 	}
 	w, done := httptest.NewRecorder(), make(chan bool)
 	go func() {
@@ -45,25 +52,25 @@ func TestReadersShareMemory(t *testing.T) {
 	for waits := false; !waits; {
 		select {
 		case <-done:
-			t.Fatalf("a page was encoded while %d others were", maxEncoders)
+			t.Fatalf("a page was encoded while %d others were", budget.MaxEncoders)
 		default:
 			stacks := make([]byte, 1<<20)
-			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*budget).enter(")
+			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*Budget).Enter(")
 		}
 	}
-	for range maxEncoders {
-		<-budget.encoders
+	for _, one := range leave {
+		one()
 	}
 	if <-done; w.Code != 200 {
 		t.Errorf("a page that had to wait: %d %.300s", w.Code, w.Body)
 	}
 
-	slow := &held{ResponseRecorder: httptest.NewRecorder(), budget: budget}
-	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || budget.long != 0 {
-		t.Errorf("status %d; a long page counts as %d bytes (and as being encoded: %t) while it is sent, and as %d bytes afterwards", slow.Code, slow.while, slow.making, budget.long)
+	slow := &held{ResponseRecorder: httptest.NewRecorder(), budget: limits}
+	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || used(limits) != 0 {
+		t.Errorf("status %d; a long page counts as %d bytes (and as being encoded: %t) while it is sent, and as %d bytes afterwards", slow.Code, slow.while, slow.making, used(limits))
 	}
 
-	written, err := budget.keep(maxLong - 1<<20)
+	written, err := limits.Keep(budget.MaxLong - 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +87,7 @@ func TestReadersShareMemory(t *testing.T) {
 	if get(t.Context(), w, from); w.Code != 200 {
 		t.Errorf("after memory was freed: %d %.300s", w.Code, w.Body)
 	}
-	alone, err := budget.keep(2 * maxLong) // otherwise it could never be read
+	alone, err := limits.Keep(2 * budget.MaxLong) // otherwise it could never be read
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,13 +97,19 @@ func TestReadersShareMemory(t *testing.T) {
 // held records how much is counted while a page is written.
 type held struct {
 	*httptest.ResponseRecorder
-	budget *budget
+	budget *budget.Budget
 	while  int
 	making bool
 }
 
 // Write implements http.ResponseWriter.
 func (h *held) Write(b []byte) (int, error) {
-	h.while, h.making = max(h.while, h.budget.long), len(h.budget.encoders) > 0
+	encoding, long := h.budget.Used()
+	h.while, h.making = max(h.while, long), encoding > 0
 	return h.ResponseRecorder.Write(b)
+}
+
+func used(b *budget.Budget) int {
+	_, long := b.Used()
+	return long
 }

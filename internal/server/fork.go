@@ -9,6 +9,8 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/forward"
+	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -62,6 +64,16 @@ func (a *api) forks() {
 			d, err := a.engine.Diff(ctx, in.ID, in.Other)
 			return &body[flawless.Difference]{d}, reply.From(err)
 		})
+	huma.Register(a.huma, operation("find-in-run", http.MethodGet, "/runs/{id}/find", "Find the turns of a run whose data, calls or log lines contain a text"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Text  string `query:"text" required:"true" minLength:"1" maxLength:"1000" doc:"the text, in upper and lower case as it is shown"`
+			From  int64  `query:"from" minimum:"0" doc:"number of the first log record to look at"`
+			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"the page ends with the record in which this number of matches is reached"`
+		}) (*body[flawless.Matches], error) {
+			m, err := a.find(ctx, in.ID, uint64(in.From), in.Text, in.Limit)
+			return &body[flawless.Matches]{m}, reply.From(err)
+		})
 	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "Inspect the state of a run after a turn"),
 		func(ctx context.Context, in *struct {
 			RunPath
@@ -71,4 +83,25 @@ func (a *api) forks() {
 			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
 			return &body[flawless.Inspection]{i}, reply.From(err)
 		})
+}
+
+// find looks for a text in what the log shows, so that nobody finds out what is hidden by trying.
+func (a *api) find(ctx context.Context, id string, from uint64, text string, limit int) (flawless.Matches, error) {
+	leave, err := a.budget.Enter(ctx)
+	if err != nil {
+		return flawless.Matches{}, err
+	}
+	defer leave()
+	out := flawless.Matches{Matches: []flawless.Match{}}
+	for rec, err := range a.engine.Records(ctx, id, from) {
+		switch {
+		case err != nil:
+			return flawless.Matches{}, err
+		case len(out.Matches) >= limit:
+			out.Next = rec.Seq
+			return out, nil
+		}
+		out.Matches = append(out.Matches, replay.Find(redact.Shown(a.engine.Mask(), rec), text)...)
+	}
+	return out, nil
 }

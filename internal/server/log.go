@@ -43,7 +43,7 @@ func (a *api) logs() {
 		if err != nil {
 			return nil, reply.From(err)
 		}
-		written, err := a.budget.keep(len(made))
+		written, err := a.budget.Keep(len(made))
 		if err != nil {
 			return nil, reply.From(err)
 		}
@@ -61,7 +61,7 @@ func (a *api) logs() {
 // makePage returns a page of a log as JSON, and the number of the first record of the next page, or 0 if it is the
 // last one.
 func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (page []byte, next uint64, err error) {
-	leave, err := a.budget.enter(ctx)
+	leave, err := a.budget.Enter(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -74,6 +74,16 @@ func (a *api) modules() {
 			version := func(m flawless.Module) string { return strconv.Itoa(m.Version) }
 			return page("/modules/"+url.PathEscape(in.Name), all, PageQuery{Limit: in.Limit}, version), reply.From(err)
 		})
+	huma.Register(a.huma, operation("get-source", http.MethodGet, "/modules/{name}/source", "List the source files in a module, or read one of them"),
+		func(ctx context.Context, in *struct {
+			ModulePath
+			Version int    `query:"version" minimum:"0" doc:"version of the module; 0 is the newest"`
+			Digest  string `query:"digest" maxLength:"64" doc:"digest of the module, as a run has it, instead of the version"`
+			File    string `query:"file" maxLength:"1000" doc:"return this file with its text; a call site such as shop/main.go will do if only one path ends so. Default: list all files without their texts"`
+		}) (*body[flawless.Source], error) {
+			s, err := a.engine.Source(ctx, in.Name, in.Version, in.Digest, in.File)
+			return &body[flawless.Source]{s}, reply.From(err)
+		})
 	a.upgrades()
 }
 

@@ -70,6 +70,7 @@ var reach = []rules{
 	{"export-run", inStore, true, reads, ""},
 	{"replay-run", inStore, true, reads, ""},
 	{"trace-run", inStore, true, reads, ""},
+	{"find-in-run", inStore, true, reads, ""},
 	{"inspect-run", inStore, true, reads, ""},
 	{"diff-runs", inStore, true, reads, ""},
 
@@ -103,6 +104,7 @@ var reach = []rules{
 	{"deploy-module", inStore, true, "the same bytes are added once", "Look at the module (flawless module list)"},
 	{"list-modules", inStore, true, reads, ""},
 	{"get-module", inStore, true, reads, ""},
+	{"get-source", inStore, true, reads, ""},
 	{"remove-module", inStore, true, "it is removed once", "Look at the module (flawless module list)"},
 	{"upgrade-module", ofAll, true, "a run that has moved is not moved again", "Repeat it with --dry-run"},
 	{"get-settings", inStore, true, reads, ""},

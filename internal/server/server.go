@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/budget"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/metrics"
 	"github.com/flawless-engine/flawless/internal/peer"
@@ -32,7 +33,7 @@ type api struct {
 	huma   huma.API
 	ctx    context.Context // ends when the server stops, and streams with it
 	lend   func([]byte) io.Reader
-	budget *budget
+	budget *budget.Budget
 
 	inner http.Handler // all operations
 	peer  *peer.Peer   // nil if there are no other servers
@@ -70,7 +71,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	for _, d := range described {
 		config.Components.Schemas.RegisterTypeAlias(d.t, d.as)
 	}
-	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: newBudget()}
+	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: budget.New()}
 	a.huma = humago.New(mux, config)
 	a.huma.UseMiddleware(a.follow, a.checkContentType, a.checkQuery, a.takeBody)
 	a.about()

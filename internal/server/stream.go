@@ -45,7 +45,7 @@ func (a *api) openStream(c huma.Context) *stream {
 }
 
 func (s *stream) send(event, id string, v any) error {
-	leave, err := s.api.budget.enter(context.Background()) // not the context of the request: the last event of a stream comes after its end
+	leave, err := s.api.budget.Enter(context.Background()) // not the context of the request: the last event of a stream comes after its end
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,34 @@ func CustomSection(bin []byte, name string) (content []byte) {
 	return content
 }
 
+// WithoutCustomSection returns a module without its custom sections of that name. The result may share memory with
+// bin. What follows a section that is cut off stays as it is.
+func WithoutCustomSection(bin []byte, name string) []byte {
+	out, kept := bin[:min(8, len(bin)):min(8, len(bin))], len(bin) // kept is where the rest begins
+	removed := false
+	at := len(out)
+	for id, section := range sections(bin) {
+		end := len(bin) - remaining(bin, at)
+		n, text := leb(section)
+		if id == sectionCustom && n <= uint64(len(text)) && string(text[:n]) == name {
+			removed = true
+		} else {
+			out = append(out, bin[at:end]...)
+		}
+		at, kept = end, end
+	}
+	if !removed {
+		return bin
+	}
+	return append(out, bin[kept:]...)
+}
+
+// remaining returns the number of bytes behind the section that begins at an offset.
+func remaining(bin []byte, at int) int {
+	size, rest := leb(bin[at+1:])
+	return len(rest) - int(size)
+}
+
 // FunctionOffsets returns where each function of a module begins in the content of its code section. DWARF
 // counts addresses from there. It is nil if the section is damaged.
 func FunctionOffsets(bin []byte) (offsets []uint64) {

@@ -11,11 +11,13 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/cargo"
 	"github.com/flawless-engine/flawless/internal/gobuild"
+	"github.com/flawless-engine/flawless/internal/source"
 )
 
 // Build compiles the Go or Rust project in dir and returns the path of the module: out, or by default NAME.wasm in
-// dir. It calls warn with each warning of the compiler, and about what does not work in a workflow.
-func Build(ctx context.Context, dir, out string, warn func(text string)) (string, error) {
+// dir. With sources, it puts the project's own source files into the module. It calls warn with each warning of the
+// compiler, and about what does not work in a workflow.
+func Build(ctx context.Context, dir, out string, sources bool, warn func(text string)) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -43,16 +45,42 @@ func Build(ctx context.Context, dir, out string, warn func(text string)) (string
 			warn("warning: " + w)
 		}
 		out = cmp.Or(out, filepath.Join(abs, b.Name+".wasm"))
-		if err := os.WriteFile(out, b.Module, 0o644); err != nil {
-			return "", fmt.Errorf("building %s: %w", dir, err)
+		if !sources {
+			b.Sources = nil
 		}
-		return out, nil
+		return out, write(out, b.Module, b.Sources, warn)
 	}
 	if !inGoModule(abs) {
 		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.Invalid)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
-	return out, gobuild.Build(ctx, dir, out)
+	if err := gobuild.Build(ctx, dir, out); err != nil || !sources {
+		return out, err
+	}
+	files, err := gobuild.Sources(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	bin, err := os.ReadFile(out)
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", dir, err)
+	}
+	return out, write(out, bin, files, warn)
+}
+
+// write writes a module with these source files.
+func write(out string, bin []byte, files map[string][]byte, warn func(text string)) error {
+	bin, left, err := source.Add(bin, files)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		warn(fmt.Sprintf("warning: %s not in the module: a source file is text of at most 1 MiB, and all together have at most 8 MiB", strings.Join(left, ", ")))
+	}
+	if err := os.WriteFile(out, bin, 0o644); err != nil {
+		return fmt.Errorf("writing the module: %w", err)
+	}
+	return nil
 }
 
 // inGoModule reports whether the go command can build a directory: it has a go.mod, or it is a package in a Go

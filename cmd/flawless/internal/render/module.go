@@ -16,6 +16,11 @@ func Module(w io.Writer, versions []flawless.Module, settings string) {
 	m := versions[0]
 	fmt.Fprintf(w, "module   %s\nversion  %d, added %s\ndigest   %s\nsize     %s\nsdk      %s\n", m.Name, m.Version, Time(m.Added), m.Digest, Size(m.Size), m.Manifest.SDK)
 	fmt.Fprintf(w, "settings %s\n", settings)
+	if m.Sources > 0 {
+		fmt.Fprintf(w, "source   %s; see flawless module source %s\n", Count(m.Sources, "file"), m.Name)
+	} else {
+		fmt.Fprintln(w, "source   none in the module")
+	}
 	switch m.Initialised {
 	case flawless.Once:
 		fmt.Fprintln(w, "starts   fast: from an image that was initialised once")

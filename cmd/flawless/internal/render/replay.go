@@ -82,8 +82,9 @@ func Difference(w io.Writer, d flawless.Difference) {
 	}
 }
 
-// Inspection prints the state of a run after a turn.
-func Inspection(w io.Writer, i flawless.Inspection) {
+// Inspection prints the state of a run after a turn. source returns the text of the file of a position, "" if it is
+// unknown; the lines around the position are printed.
+func Inspection(w io.Writer, i flawless.Inspection, source func(flawless.Site) string) {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -106,9 +107,11 @@ func Inspection(w io.Writer, i flawless.Inspection) {
 		}
 		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
 	}
-	if i.Blocked != "" {
+	if len(i.Tasks) > 0 {
 		fmt.Fprintln(w, "blocked")
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimSpace(i.Blocked), "\n", "\n  "))
+	}
+	for _, t := range i.Tasks {
+		printTask(w, t, source)
 	}
 	if i.Against > 0 {
 		pages, bytes := 0, 0
@@ -122,5 +125,87 @@ func Inspection(w io.Writer, i flawless.Inspection) {
 			rows = append(rows, []string{fmt.Sprintf("%#x", ch.From), fmt.Sprint(ch.Pages), fmt.Sprint(ch.Bytes)})
 		}
 		Table(w, "ADDRESS\tPAGES\tBYTES", rows)
+	}
+}
+
+// printTask prints where goroutines or tasks wait.
+func printTask(w io.Writer, t flawless.Task, source func(flawless.Site) string) {
+	state := t.State
+	switch {
+	case t.Call > 0:
+		state = fmt.Sprintf("call %d: %s", t.Call, state)
+	case t.Count > 1:
+		state = fmt.Sprintf("%d goroutines, each: %s", t.Count, state)
+	case len(t.Frames) > 0 && t.Frames[0].Func != "":
+		state = "goroutine: " + state
+	}
+	fmt.Fprintf(w, "  %s\n", state)
+	frame := func(what string, f flawless.StackFrame) {
+		line := what + f.Func
+		if f.Site.Line > 0 {
+			line = strings.TrimLeft(line+"  "+position(f.Site), " ")
+		}
+		fmt.Fprintf(w, "      %s\n", line)
+		excerpt(w, source(f.Site), f.Site.Line)
+	}
+	for _, f := range t.Frames {
+		frame("", f)
+	}
+	if t.Started != nil {
+		frame("started by ", *t.Started)
+	}
+}
+
+// excerpt prints the lines around a line, which it marks.
+func excerpt(w io.Writer, text string, line int) {
+	const around = 2
+	n := 0
+	for one := range strings.Lines(text) {
+		if n++; n > line+around {
+			return
+		}
+		if n < line-around {
+			continue
+		}
+		mark := " "
+		if n == line {
+			mark = ">"
+		}
+		fmt.Fprintf(w, "        %s %4d | %s\n", mark, n, strings.TrimRight(one, "\r\n"))
+	}
+}
+
+// Matches prints where a run has a text; note gets a line if that is nowhere.
+func Matches(w, note io.Writer, id string, all []flawless.Match) {
+	var rows [][]string
+	for _, m := range all {
+		what := m.What
+		if m.Call > 0 {
+			what = fmt.Sprintf("call %d", m.Call)
+		}
+		rows = append(rows, []string{fmt.Sprint(m.Turn), what, m.Site, m.Text})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintf(note, "no turn of run %s has this text in its data, calls or log lines\n", id)
+		return
+	}
+	Table(w, "TURN\tWHERE\tSITE\tTEXT", rows)
+}
+
+// Source prints a file, or the list of files in a module; note gets a line if there are none.
+func Source(w, note io.Writer, module string, s flawless.Source, one bool) {
+	switch {
+	case one:
+		for _, f := range s.Files {
+			fmt.Fprint(w, f.Text)
+		}
+	case len(s.Files) == 0:
+		fmt.Fprintf(note, "module %s (%.12s) has no source files; flawless build puts them in\n", module, s.Digest)
+	default:
+		var rows [][]string
+		for _, f := range s.Files {
+			rows = append(rows, []string{f.Name, fmt.Sprint(f.Lines)})
+		}
+		Table(w, "FILE\tLINES", rows)
 	}
 }
