@@ -65,7 +65,7 @@ type node struct {
 	tasks       sync.WaitGroup
 	lost        chan error // receives why it is no node any more
 
-	api      []string // addresses at which it serves clients, for its row; set before it joins
+	api       []string  // addresses at which it serves clients, for its row; set before it joins
 	cannotEnd sync.Once // tells that connections of other nodes cannot be ended
 
 	acting   sync.Mutex // held while shards are moved
