@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/terminal"
 )
 
 var writeReference = flag.Bool("write-reference", false, "write docs/reference/cli.md")
@@ -37,7 +38,7 @@ func TestCommandReferenceIsCurrent(t *testing.T) {
 
 // commandReference returns the reference page of all commands.
 func commandReference() string {
-	root := new(app).root()
+	root := (&app{new(terminal.Terminal)}).root()
 	var b strings.Builder
 	b.WriteString("<!-- written by make reference: edit the commands, not this page -->\n\n# Command line\n\n" +
 		"Every command takes `--help`, and prints JSON with `--json`. `flawless completion` writes completion scripts for your shell.\n\n")

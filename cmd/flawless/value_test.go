@@ -197,7 +197,7 @@ func TestUnwritableFileIsUsageError(t *testing.T) {
 	if !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), ".part-") {
 		t.Errorf("an export: %v", err)
 	}
-	if err := new(app).writeProfile(file, flawless.Trace{}); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) {
+	if err := (&app{new(terminal.Terminal)}).writeProfile(file, flawless.Trace{}); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), file) {
 		t.Errorf("a profile: %v", err)
 	}
 }
