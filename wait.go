@@ -59,7 +59,7 @@ func (w Wait) Sentence(clock func(time.Time) string) string {
 	switch w.Kind {
 	case WaitTimer:
 		fmt.Fprintf(&b, "waits until %s for ", until)
-		if until, w.Until = "", nil; w.Site != "" {
+		if until = ""; w.Site != "" {
 			b.WriteString("the timer")
 		} else {
 			b.WriteString("a timer")

@@ -94,8 +94,8 @@ func (a *app) inspectCommand() *cobra.Command {
 	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
-compared with the memory after another turn. With --source, the lines around each
-position are shown, if the module contains its source.
+compared with the memory after another turn. With --source, the lines around
+each position are shown, if the module contains its source.
 
 With --find, it looks for a text in the data, calls and log lines of all turns
 instead, and shows the turns that have it.`,

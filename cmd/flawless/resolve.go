@@ -36,10 +36,11 @@ itself. Find out what happened, then use one of:
   --fail            fail the run
 
 Give the id of a run and the number of its call, or flags that select several
-calls: --host and --reason, --since, --after and --before (since when the outcome
-is unknown), or flags that select runs. You are asked for confirmation first. Each
-decision is logged in its run, with your name and the note. A call about which
-somebody else has decided in the meantime is left alone, and you see who did.
+calls: --host and --reason, --since, --after and --before (since when the
+outcome is unknown), or flags that select runs. You are asked for confirmation
+first. Each decision is logged in its run, with your name and the note. A call
+about which somebody else has decided in the meantime is left alone, and you see
+who did.
 
 If the server that made a call was not seen to stop, it may still send it. So
 make sure first that its process has ended: --retry asks, or needs --yes.`,

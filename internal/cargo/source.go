@@ -5,11 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // sources returns the Rust files that a module was compiled from, as cargo lists them in the .d file beside it. It
-// takes only those in the workspace: no dependencies from elsewhere, nothing that a build script wrote, and no
+// takes only those in the workspace: no dependencies from elsewhere or in a directory third_party or vendor, nothing that a build script wrote, and no
 // files that the code includes as data. Without a list there are none.
 func (c crate) sources(module string) (map[string][]byte, error) {
 	text, err := os.ReadFile(strings.TrimSuffix(module, ".wasm") + ".d")
@@ -24,7 +25,7 @@ func (c crate) sources(module string) (map[string][]byte, error) {
 			name = filepath.Join(c.Root, name)
 		}
 		within, err := filepath.Rel(c.Root, name)
-		if err != nil || !filepath.IsLocal(within) || filepath.Ext(name) != ".rs" || inside(c.Target, name) {
+		if err != nil || !filepath.IsLocal(within) || filepath.Ext(name) != ".rs" || inside(c.Target, name) || vendored(within) {
 			continue
 		}
 		if files[filepath.ToSlash(within)], err = os.ReadFile(name); err != nil {
@@ -32,6 +33,12 @@ func (c crate) sources(module string) (map[string][]byte, error) {
 		}
 	}
 	return files, nil
+}
+
+// vendored reports whether a file is that of a dependency that was copied into the workspace.
+func vendored(name string) bool {
+	dirs := strings.Split(filepath.ToSlash(name), "/")
+	return slices.Contains(dirs, "third_party") || slices.Contains(dirs, "vendor")
 }
 
 func inside(dir, name string) bool {

@@ -29,6 +29,7 @@ func TestAcceptedNamesCanBeAddressed(t *testing.T) {
 		"/nodes/{name}":   func(n string) error { return flawless.CheckName("a name", n) },
 		"/schedules/":     func(n string) error { return flawless.CheckName("a name", n) },
 		"/states/":        flawless.CheckStateName,
+		"/views/":         func(n string) error { v := flawless.View{Name: n, Page: "runs"}; return v.Check() },
 		"/secrets/":       flawless.CheckSecretName,
 		"/limits/":        func(h string) error { return (&flawless.Limit{Host: h, Count: 1, PeriodMS: 1}).Check() },
 		"/hosts/":         func(h string) error { return (&flawless.Host{Host: h}).Check() },

@@ -330,6 +330,10 @@ var keeping = map[string]func(o *owned) string{
 		o.do("PUT", "/api/v1/secrets/TOKEN", `{"hosts":["a.example.com"],"value":"secret `+mark+`"}`)
 		return o.vault.Open()[0].Value
 	},
+	"PUT /api/v1/views/{name}": func(o *owned) string {
+		o.do("PUT", "/api/v1/views/kept", `{"page":"runs","query":"`+mark+`"}`)
+		return o.do("GET", "/api/v1/views", "")
+	},
 	"PUT /api/v1/limits/{host}": func(o *owned) string {
 		o.do("PUT", "/api/v1/limits/a.example.com", `{"rate":"31415/s","burst":31}`)
 		return strings.ReplaceAll(o.do("GET", "/api/v1/limits", ""), `31415,`, mark)

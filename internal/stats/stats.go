@@ -155,7 +155,11 @@ func (c *Counts) Keep() {
 	for over := false; !over; {
 		select {
 		case <-c.Life.Turns.Done():
-			return
+			select { // both may be so
+			case <-c.Minutes.Changed:
+			default:
+				return
+			}
 		case <-c.Minutes.Changed:
 		}
 		select {
