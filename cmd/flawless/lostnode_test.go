@@ -260,7 +260,11 @@ func (f *failover) says(at string) {
 // since dies, too. The other one settles its own calls, and holds the runs that it takes over.
 func TestNodeDiesWithPrimary(t *testing.T) {
 	t.Parallel()
-	for _, row := range []string{"its machine is gone", "its machine comes back", "it is started again at once"} {
+	rows := []string{"its machine comes back", "its machine is gone", "it is started again at once"}
+	if testing.Short() {
+		rows = rows[:1]
+	}
+	for _, row := range rows {
 		t.Run(row, func(t *testing.T) {
 			t.Parallel()
 			f := newFailover(t, "a", "b")
@@ -326,6 +330,9 @@ func TestNodeDiesWithPrimary(t *testing.T) {
 // TestTwoNodesDieWithPrimary: one of them comes back with its ring, which answers for its own runs and not for those of the
 // other one.
 func TestTwoNodesDieWithPrimary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long: make test without SHORT=1 runs it")
+	}
 	t.Parallel()
 	f := newFailover(t, "a", "b", "c")
 	f.lag("a", "b", "c")
@@ -372,6 +379,9 @@ func TestTwoNodesDieWithPrimary(t *testing.T) {
 // TestNodeComesAndGoesInLostWrites: a node joins, gets shards, makes calls and dies with the primary, all in writes that the
 // standby does not get. Nothing in the database shows that it existed; the others have seen it.
 func TestNodeComesAndGoesInLostWrites(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long: make test without SHORT=1 runs it")
+	}
 	t.Parallel()
 	f := newFailover(t, "a", "b")
 	f.standby.Unfollow(t)
