@@ -85,13 +85,15 @@ lint:
 # Compiling guests is many times slower under the race detector: what needs other guests than the
 # engine's own, and what is long, runs without it in "make test".
 SLOW = Rust|Published|Crate|Conform|Trace|Upgrade|Fork|Bundle|Diff|Inspect|Replay|Random|Overlaps|Schedule|TenThousand|Death|Deadlock|Copy|Steps|ATimeout|Body|Hostile|Stream|Image|OrdinaryGo|UnderAKey|Undo|CutLog|Diverging|WhenThereIsSpace|RunsAreRemoved|KeyLimitsRuns|RequestedVersion|SleepersWake|RetentionIsPer|UseUpConcurrency|Engines|Engine(Has|Is)|Servers|Everywhere|BetweenNodes|StopsWaiting|NobodyAsks|MovesAndCrashes|HasNoRuns|ConcurrencyCapHolds|RollingRestart|OutlivesItsRun|Minutes|LearnedLate|AfterRunEnded|CrashNever|SleepingRunLeaves|NodeWithoutDatabase|DamagedModule|FollowTheirTargets
+# Of the rest, those in which several runs, servers or requests meet.
+SHARED = Concurren|Load|TakeOver|Claim|Errand|Follow|Watch|Permit|Queue|Cap|Limit|State|Message|Cancel|Pause|Restart|Send|Spawn|Child|Wait|Move|Shard|Settle|Close|Stop
 # What the engine is made of, beside itself.
 ROOMS = admit clock cluster core errand fork hub library lifecycle listen live peer policy ratelimit replay residency retention ring rpc schedule scrub statelock task upgrade value workdir
 # Not the databases, which "make nightly" runs under the race detector: their own time is most of it.
 STORES = codec damage key mem
 race:
 	$(TEST) -race -short -skip 'NoDamage|CrashAtFile' . ./client ./internal/effect ./internal/store $(STORES:%=./internal/store/%) $(ROOMS:%=./internal/%)
-	$(TEST) -race -short -skip '$(SLOW)' ./internal/engine
+	$(TEST) -race -short -run '$(SHARED)' -skip '$(SLOW)' ./internal/engine
 
 # Clippy and rustfmt come with rustup; where the compiler is Debian's, it checks alone.
 rust:
