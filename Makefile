@@ -86,7 +86,7 @@ lint:
 # engine's own, and what is long, runs without it in "make test".
 SLOW = Rust|Published|Crate|Conform|Trace|Upgrade|Fork|Bundle|Diff|Inspect|Replay|Random|Overlaps|Schedule|TenThousand|Death|Deadlock|Copy|Steps|ATimeout|Body|Hostile|Stream|Image|OrdinaryGo|UnderAKey|Undo|CutLog|Diverging|WhenThereIsSpace|RunsAreRemoved|KeyLimitsRuns|RequestedVersion|SleepersWake|RetentionIsPer|UseUpConcurrency|Engines|Engine(Has|Is)|Servers|Everywhere|BetweenNodes|StopsWaiting|NobodyAsks|MovesAndCrashes|HasNoRuns|ConcurrencyCapHolds|RollingRestart|OutlivesItsRun|Minutes|LearnedLate|AfterRunEnded|CrashNever|SleepingRunLeaves|NodeWithoutDatabase|DamagedModule|FollowTheirTargets
 # Of the rest, those in which several runs, servers or requests meet.
-SHARED = Concurren|Load|TakeOver|Claim|Errand|Follow|Watch|Permit|Queue|Cap|Limit|State|Message|Cancel|Pause|Restart|Send|Spawn|Child|Wait|Move|Shard|Settle|Close|Stop
+SHARED = Concurren|Load|TakeOver|Claim|Errand|Follow|Watch|Queue|Limit|Message|Cancel|Shard|Move|Close|Stop
 # What the engine is made of, beside itself.
 ROOMS = admit clock cluster core errand fork hub library lifecycle listen live peer policy ratelimit replay residency retention ring rpc schedule scrub statelock task upgrade value workdir
 # Not the databases, which "make nightly" runs under the race detector: their own time is most of it.
