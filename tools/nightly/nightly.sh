@@ -56,7 +56,7 @@ versions() {
 		(
 			settings=$(POSTGRES=$version tools/setup/setup.sh demo-cluster) || exit 1
 			eval "$settings"
-			$test -short ./internal/store/postgres
+			$test ./internal/store/postgres
 		) || bad=yes
 	done
 	[ -z "$bad" ]
