@@ -56,7 +56,7 @@ func (k *Keeper) holdOpen(ctx context.Context, p *flawless.Pause, which func(run
 	return len(ids), all.Wait()
 }
 
-// unfinished returns the runs that are open, or have ended with calls that are still carried out.
+// unfinished returns the runs that are open, or have ended with calls that are still carried out, each once.
 func (k *Keeper) unfinished(ctx context.Context) (ids []string, err error) {
 	f := flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}
 	for {
@@ -77,7 +77,8 @@ func (k *Keeper) unfinished(ctx context.Context) (ids []string, err error) {
 		}
 		ids = append(ids, id)
 	}
-	return ids, nil
+	slices.Sort(ids) // an open run may be active, too
+	return slices.Compact(ids), nil
 }
 
 // holdBack holds a run back, and returns when that is durable. Loading it does so; one that is in memory begins nothing more.

@@ -309,15 +309,14 @@ func (k *Keeper) holdQuestioned(ctx context.Context, h flawless.History, shards 
 	}
 	k.o.Log.Warn("the history of the store is in question: open runs are held until somebody accepts it (flawless history accept)", "runs", n, "shards", len(todo))
 	_, err = k.change(ctx, func(h *flawless.History) bool {
+		held := n // it may be called again
 		for _, sh := range todo {
 			done := false
 			for i := range h.Rings {
 				if r := &h.Rings[i]; k.lacks(*r, int(sh)) {
 					r.Done, done = append(r.Done, int(sh)), true
-					if n > 0 {
-						r.Held += n
-						n = 0 // all are counted once
-					}
+					r.Held += held
+					held = 0 // all are counted once
 				}
 			}
 			if !done { // the question has ended meanwhile
