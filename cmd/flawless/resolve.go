@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,12 +126,6 @@ func (a *app) readFile(name string) ([]byte, error) {
 
 // resolveAll carries out the same decision about all selected calls, one after another.
 func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *flagset.Calls, d flawless.Decision, yes bool) error {
-	type outcome struct {
-		Run   string `json:"run"`
-		Call  int    `json:"call"`
-		Now   string `json:"now,omitempty"` // status of the run
-		Error string `json:"error,omitempty"`
-	}
 	var all []outcome
 	runs, unseen := map[string]bool{}, 0
 	for r, err := range cl.All(ctx, which.Runs()) {
@@ -157,25 +150,9 @@ func (a *app) resolveAll(ctx context.Context, cl *client.Client, which *flagset.
 	if !yes && len(all) > 0 && !usage.Confirmed(a.In, a.Errs, fmt.Sprintf("%s for %s?", d.Resolution, what)) {
 		return fmt.Errorf("nothing was decided: you did not confirm that it is for %s; answer y, or use --yes: %w", what, flawless.Invalid)
 	}
-	var failed []error
-	for i := range all {
-		o, one := &all[i], d
+	return a.changeEach(ctx, string(d.Resolution), "call", all, func(o outcome) (flawless.Run, error) {
+		one := d
 		one.Call = o.Call
-		r, err := cl.Resolve(ctx, o.Run, one)
-		if o.Now = string(r.Status); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			o.Now, o.Error = "", err.Error()
-			failed = append(failed, err)
-		}
-	}
-	if a.JSON {
-		if err := a.PrintJSON(all); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.Out, "%s: %s\n", d.Resolution, render.Count(len(all)-len(failed), "call"))
-	}
-	return errors.Join(failed...)
+		return cl.Resolve(ctx, o.Run, one)
+	})
 }

@@ -91,31 +91,43 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 	if !yes && len(ids) > 0 && !usage.Confirmed(a.In, a.Errs, fmt.Sprintf("%s %s?", h.verb, render.Count(len(ids), "run"))) {
 		return fmt.Errorf("nothing was changed: you did not confirm that it is for %s; answer y, or use --yes: %w", render.Count(len(ids), "run"), flawless.Invalid)
 	}
-	type outcome struct {
-		Run   string `json:"run"`
-		Now   string `json:"now,omitempty"`
-		Error string `json:"error,omitempty"`
-	}
 	var all []outcome
-	var failed []error
 	for _, id := range ids {
-		r, err := h.do(ctx, cl, id, note)
-		o := outcome{Run: id, Now: string(r.Status)}
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			o.Now, o.Error = "", err.Error()
-			failed = append(failed, err)
+		all = append(all, outcome{Run: id})
+	}
+	return a.changeEach(ctx, h.verb, "run", all, func(o outcome) (flawless.Run, error) { return h.do(ctx, cl, o.Run, note) })
+}
+
+// outcome is what became of a run, or of a call of it, that a command changes with others.
+type outcome struct {
+	Run   string `json:"run"`
+	Call  int    `json:"call,omitempty"`
+	Now   string `json:"now,omitempty"` // status of the run
+	Error string `json:"error,omitempty"`
+}
+
+// changeEach changes one after another, and prints what became of them. what is the word for one.
+func (a *app) changeEach(ctx context.Context, verb, what string, all []outcome, do func(o outcome) (flawless.Run, error)) error {
+	var failed []error
+	for i := range all {
+		o := &all[i]
+		r, err := do(*o)
+		if err == nil {
+			o.Now = string(r.Status)
+			continue
 		}
-		all = append(all, o)
+		if ctx.Err() != nil {
+			return err
+		}
+		o.Error = err.Error()
+		failed = append(failed, err)
 	}
 	if a.JSON {
 		if err := a.PrintJSON(all); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.Out, "%s: %s\n", h.verb, render.Count(len(all)-len(failed), "run"))
+		fmt.Fprintf(a.Out, "%s: %s\n", verb, render.Count(len(all)-len(failed), what))
 	}
 	return errors.Join(failed...)
 }
