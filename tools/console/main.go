@@ -1,10 +1,10 @@
-// Command console bundles the scripts of the console: go generate ./internal/web runs it.
+// Command console bundles the scripts and styles of the console: go generate ./internal/web runs it.
 //
 // It fetches the packages that packages.lock names from the npm registry, checks them against their hashes, and bundles
-// the scripts of internal/web/script with esbuild, which is a Go library here. It needs no node. It is a module of its
-// own, so that the product does not depend on esbuild.
+// internal/web/script and internal/web/style with esbuild, which is a Go library here. It needs no node. It is a module of
+// its own, so that the product does not depend on esbuild.
 //
-//	console -dir internal/web          writes static/console.js and static/LICENSES.txt
+//	console -dir internal/web          writes static/console.js, static/console.css and static/LICENSES.txt
 //	console -dir internal/web -check   fails if these files are not what it would write
 //	console -dir internal/web -only axe-core -out FILE   writes the main file of one package, for tests
 //
@@ -104,13 +104,17 @@ func run(dir string, check bool, only, out string) error {
 	if err != nil {
 		return err
 	}
-	r := api.Build(api.BuildOptions{EntryPoints: []string{filepath.Join(full, "script", "main.js")}, Bundle: true, Format: api.FormatESModule,
-		Target: api.ES2022, MinifyWhitespace: true, MinifySyntax: true, MinifyIdentifiers: true, Charset: api.CharsetUTF8,
-		LegalComments: api.LegalCommentsNone, NodePaths: []string{modules}, Outfile: "console.js", LogLevel: api.LogLevelWarning})
-	if len(r.Errors) > 0 || len(r.OutputFiles) != 1 {
-		return errors.New("esbuild refuses the scripts, see above")
+	made := map[string][]byte{"LICENSES.txt": licences.Bytes()}
+	for name, from := range map[string]string{"console.js": "script/main.js", "console.css": "style/main.css"} {
+		r := api.Build(api.BuildOptions{EntryPoints: []string{filepath.Join(full, from)}, Bundle: true, Format: api.FormatESModule,
+			Target: api.ES2022, MinifyWhitespace: true, MinifySyntax: name == "console.js", MinifyIdentifiers: true, Charset: api.CharsetUTF8,
+			LegalComments: api.LegalCommentsNone, NodePaths: []string{modules}, Outfile: name, LogLevel: api.LogLevelWarning})
+		if len(r.Errors) > 0 || len(r.OutputFiles) != 1 {
+			return fmt.Errorf("esbuild refuses %s, see above", from)
+		}
+		made[name] = r.OutputFiles[0].Contents
 	}
-	for name, content := range map[string][]byte{"console.js": r.OutputFiles[0].Contents, "LICENSES.txt": licences.Bytes()} {
+	for name, content := range made {
 		file := filepath.Join(full, "static", name)
 		if !check {
 			if err := os.WriteFile(file, content, 0o644); err != nil {
