@@ -82,12 +82,12 @@ func New(o Options) *Member {
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
 		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Ring: o.Ring, Sessions: o.Sessions},
-		detector: detector{silence: o.TTL + o.TTL/margin, gap: o.TTL / renewals},
+		detector: detector{silence: o.TTL + o.TTL/(2*margin), gap: o.TTL / renewals},
 		renewed:  make(chan struct{}),
 	}
 }
 
-// margin is the part of the TTL that is kept between the end of a lease for its owner and for others, on both sides.
+// margin is the part of the TTL by which a lease ends earlier for its owner. For others it ends half of that later.
 const margin = 10
 
 // renewals is how many renewals there are within a TTL, and looks how many looks at the other nodes. A look is one small

@@ -146,7 +146,7 @@ func TestNodeStopsBeforeItIsCalledDead(t *testing.T) {
 		cut.Store(true)
 		<-time.After(2 * DefaultTTL)
 		dead := time.Duration(died.Load())
-		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/margin+2*DefaultTTL/looks {
+		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/(2*margin)+2*DefaultTTL/looks {
 			t.Errorf("a is valid: %v, and was when it was called dead: %v, %s after it was cut off", a.Valid(), valid.Load(), dead-began)
 		}
 		cut.Store(false)
@@ -304,8 +304,8 @@ func TestSilenceIsLongerThanALease(t *testing.T) {
 			}
 			<-time.After(DefaultTTL / 1000)
 		}
-		if got := now() - began; got != DefaultTTL+DefaultTTL/margin {
-			t.Errorf("a node is called dead after %s, want %s", got, DefaultTTL+DefaultTTL/margin)
+		if got := now() - began; got != DefaultTTL+DefaultTTL/(2*margin) {
+			t.Errorf("a node is called dead after %s, want %s", got, DefaultTTL+DefaultTTL/(2*margin))
 		}
 	})
 }
