@@ -69,8 +69,8 @@ func (c *Client) Inspect(ctx context.Context, id string, turn, against int) (fla
 	return get[flawless.Inspection](ctx, c, runPath(id, "/inspect"), q)
 }
 
-// Find returns where the data, the calls and the log lines of a run contain a text, as the log shows them, beginning with the log
-// record from. A page has about limit matches; 0 is 100. [flawless.Matches.Next] is the record with which the next one begins.
+// Find returns where the data, the calls and the log lines of a run contain a text or meet a condition (data.step == "paid"), as the
+// log shows them, beginning with the log record from. A page has about limit matches; 0 is 100. [flawless.Matches.Next] is the record with which the next one begins.
 func (c *Client) Find(ctx context.Context, id, text string, from uint64, limit int) (flawless.Matches, error) {
 	q := url.Values{"text": {text}}
 	if from != 0 {
