@@ -1,0 +1,101 @@
+// The palette: goes to a page or a run, and does what the page can do. It knows the pages from the side bar and the actions
+// from the page, so nobody has to list them here.
+import { base, h, icon, $, $$ } from './dom.js'
+import { setTheme, setZone } from './habits.js'
+import { dialog, help } from './keys.js'
+
+const name = el => el.dataset.does || el.textContent.trim()
+const go = to => { location.href = to }
+const copyIcon = el => $('svg', el)?.cloneNode(true)
+
+function pages() {
+  const links = $$('.nav a[href]').filter(a => !a.classList.contains('brand'))
+  return links.map(a => ({ icon: copyIcon(a), text: name($('span:not(.count)', a) || a), kind: 'page', run: () => go(a.href) }))
+}
+
+// What the page can do: everything with data-does, and the menus of a run.
+function actions() {
+  const found = $$('[data-does], details.act > summary').filter(el => el.checkVisibility?.() ?? el.offsetParent)
+  const here = found.map(el => ({ icon: copyIcon(el), text: name(el), kind: 'action', run: () => use(el) }))
+  return [...here,
+    { text: 'Theme: light', kind: 'setting', run: () => setTheme('light') },
+    { text: 'Theme: dark', kind: 'setting', run: () => setTheme('dark') },
+    { text: 'Theme: as the system', kind: 'setting', run: () => setTheme('') },
+    { text: 'Times: UTC', kind: 'setting', run: () => setZone('utc') },
+    { text: 'Times: local', kind: 'setting', run: () => setZone('local') },
+    { text: 'Keys', kind: 'help', run: help }]
+}
+function use(el) {
+  if (el.matches('summary')) {
+    el.parentElement.open = true
+    el.scrollIntoView({ block: 'nearest' })
+    return ($('.pop input:not([type=hidden]), .pop button', el.parentElement) || el).focus()
+  }
+  el.matches('input, select, textarea') ? el.focus() : el.click()
+}
+
+// Asks the server for runs whose id begins with a text. Only the newest question counts.
+let asking
+async function search(text) {
+  asking?.abort()
+  const mine = asking = new AbortController()
+  const q = new URLSearchParams({ prefix: text, limit: '12' })
+  const answer = await fetch(`${base}/api/v1/runs?${q}`, { signal: mine.signal })
+  if (!answer.ok) throw new Error(`status ${answer.status}`)
+  return (await answer.json()).runs
+}
+
+/** Opens the palette. */
+export function palette() {
+  if ($('dialog')) return
+  const input = h('input', { placeholder: 'Go to a run or a page, or do something', 'aria-label': 'Go to', role: 'combobox',
+    'aria-expanded': 'true', 'aria-controls': 'found', autocomplete: 'off', spellcheck: 'false' })
+  const list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Found' })
+  const note = h('p', { class: 'note t3', role: 'status' })
+  const known = [...pages(), ...actions()]
+  const d = dialog('Go to', input, list, note)
+  let runs = [], at = 0, found = [], timer, slow
+
+  const draw = () => {
+    const text = input.value.trim(), q = text.toLowerCase()
+    found = known.filter(x => x.text.toLowerCase().includes(q)).slice(0, q ? 8 : 20)
+    found.push(...runs.filter(r => q && r.id.startsWith(text)).map(r => ({ icon: icon(r.status), text: r.id, kind: r.status,
+      run: () => go(`${base}/runs/${encodeURIComponent(r.id)}`) })))
+    if (text && !runs.some(r => r.id === text)) {
+      found.push({ icon: icon('search'), text: `Runs with the text ${text}`, kind: 'search',
+        run: () => go(`${base}/runs?${new URLSearchParams({ text })}`) })
+    }
+    at = Math.max(0, Math.min(at, found.length - 1))
+    list.replaceChildren(...found.map((f, i) => h('li', { role: 'option', id: `f${i}`, 'aria-selected': String(i === at), onclick: () => choose(f) },
+      f.icon || icon('line'), h('bdi', { class: 'clip grow' }, f.text), h('span', { class: 't3 nowrap' }, f.kind))))
+    if (found.length) input.setAttribute('aria-activedescendant', `f${at}`)
+    list.children[at]?.scrollIntoView({ block: 'nearest' })
+  }
+  const choose = f => { d.close(); f.run() }
+  const ask = async () => {
+    const text = input.value.trim()
+    slow = setTimeout(() => { note.textContent = 'Searching…' }, 200) // what is quicker needs no word
+    try {
+      runs = text ? await search(text) : []
+      note.textContent = ''
+      if (d.open) draw()
+    } catch (err) {
+      if (err.name !== 'AbortError') note.textContent = 'Runs cannot be searched: the server does not answer.'
+    } finally { clearTimeout(slow) }
+  }
+  input.addEventListener('input', () => {
+    at = 0
+    draw()
+    clearTimeout(timer)
+    timer = setTimeout(ask, 100)
+  })
+  input.addEventListener('keydown', e => {
+    if (e.key === 'ArrowDown' || e.key === 'ArrowUp') {
+      at += e.key === 'ArrowDown' ? 1 : -1
+      draw()
+      e.preventDefault()
+    }
+    if (e.key === 'Enter' && found[at]) { e.preventDefault(); choose(found[at]) }
+  })
+  draw()
+}
