@@ -89,13 +89,16 @@ export function palette() {
     clearTimeout(timer)
     timer = setTimeout(ask, 100)
   })
+  // Enter counts when it is released, so that the same press does not go on to what the choice has opened.
+  let pressed = false
+  input.addEventListener('keyup', e => { if (e.key === 'Enter' && pressed && found[at]) choose(found[at]) })
   input.addEventListener('keydown', e => {
     if (e.key === 'ArrowDown' || e.key === 'ArrowUp') {
       at += e.key === 'ArrowDown' ? 1 : -1
       draw()
       e.preventDefault()
     }
-    if (e.key === 'Enter' && found[at]) { e.preventDefault(); choose(found[at]) }
+    if (e.key === 'Enter' && !e.isComposing) { pressed = true; e.preventDefault() }
   })
   draw()
 }
