@@ -65,7 +65,7 @@ func (c *console) runs(v *visit) error {
 	if err != nil {
 		return err
 	}
-	runs, next, err := v.client.Runs(v.ctx(), f)
+	runs, next, err := v.search(f)
 	if err != nil {
 		return err
 	}
@@ -119,6 +119,26 @@ func (c *console) runs(v *visit) error {
 	v.show(http.StatusOK, "runs.html", &view{Title: "Runs", Here: "/runs", Data: d})
 	return nil
 }
+
+// search returns a page of runs. The API stops searching early in order to answer quickly; people would rather wait a moment
+// than ask again.
+func (v *visit) search(f flawless.Filter) (runs []flawless.Run, next string, err error) {
+	limit := f.Limit
+	for begun := time.Now(); ; {
+		page, more, err := v.client.Runs(v.ctx(), f)
+		if err != nil {
+			return nil, "", err
+		}
+		runs, next = append(runs, page...), more
+		if next == "" || len(runs) >= limit || time.Since(begun) > patience {
+			return runs, next, nil
+		}
+		f.Cursor, f.Limit = next, limit-len(runs)
+	}
+}
+
+// patience is how long a page searches for runs.
+const patience = time.Second
 
 // without returns a query without some parameters.
 func without(q url.Values, names ...string) url.Values {

@@ -1,6 +1,6 @@
 // Lists whose rows never move: #list has rows with ids. Rows that are known change in place, new ones wait behind a
 // button, and those that no longer match stay until people ask for them to go.
-import { number, $, $$ } from './dom.js'
+import { h, number, $, $$ } from './dom.js'
 import { key } from './keys.js'
 import { fetchPage, morph, onFresh } from './live.js'
 import { say, times } from './habits.js'
@@ -38,16 +38,21 @@ function change(now, next) {
   now.classList.remove('gone')
 }
 
-// A row that is not on the page any more either no longer matches, or others have pushed it to the next page.
+// A row that is not on the page any more either no longer matches, or others have pushed it to the next page. Of such
+// rows only the stream knows the state.
 function gone(row, doc, changes) {
-  const last = rows(doc).at(-1), r = changes.get(row.dataset.id), state = $('.st', row)
+  const last = rows(doc).at(-1), r = changes.get(row.dataset.id)
   const older = last && Number(row.dataset.at) < Number(last.dataset.at)
-  if (doc.querySelector('[rel=next]') && (older || $('#inbox') && r?.status === 'unresolved')) return
-  row.classList.add('gone')
-  row.title = 'This no longer matches what the list shows'
-  if (!r || !state) return
-  state.className = `st ${r.status}`
-  state.textContent = r.status[0].toUpperCase() + r.status.slice(1)
+  const pushed = doc.querySelector('[rel=next]') && (older || $('#inbox') && r?.status === 'unresolved')
+  row.classList.toggle('gone', !pushed)
+  row.title = pushed ? '' : 'This no longer matches what the list shows'
+  if (!r) return
+  const state = $('.st', row), why = $('td.why', row)
+  if (state && !state.classList.contains(r.status)) {
+    state.className = `st ${r.status}`
+    state.textContent = r.status[0].toUpperCase() + r.status.slice(1)
+  }
+  if (why) why.replaceChildren(h('bdi', {}, r.waiting?.text || r.failure?.message || (r.ended ? 'Ended' : 'Computes')))
 }
 
 let newest
@@ -67,7 +72,7 @@ if (list) {
     const button = $('#newer'), full = fresh > 0 && fresh === seen.size
     button.hidden = fresh === 0
     button.textContent = `${number(fresh)}${full ? '+' : ''} new — show`
-    for (const name of ['count', 'tabs']) {
+    for (const name of ['count', 'tabs', 'segments']) {
       const a = document.getElementById(name), b = doc.getElementById(name)
       if (a && b) morph(a, b)
     }

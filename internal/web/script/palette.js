@@ -34,15 +34,22 @@ function use(el) {
   el.matches('input, select, textarea') ? el.focus() : el.click()
 }
 
-// Asks the server for runs whose id begins with a text. Only the newest question counts.
+// Asks the server for runs whose id begins with a text. Only the newest question counts. With many runs, a page of the
+// API may stop before it has found any, so this goes on for a while.
 let asking
 async function search(text) {
   asking?.abort()
   const mine = asking = new AbortController()
-  const q = new URLSearchParams({ prefix: text, limit: '12' })
-  const answer = await fetch(`${base}/api/v1/runs?${q}`, { signal: mine.signal })
-  if (!answer.ok) throw new Error(`status ${answer.status}`)
-  return (await answer.json()).runs
+  const q = new URLSearchParams({ prefix: text, limit: '12' }), runs = []
+  for (let page = 0; page < 8 && runs.length < 12; page++) {
+    const answer = await fetch(`${base}/api/v1/runs?${q}`, { signal: mine.signal })
+    if (!answer.ok) throw new Error(`status ${answer.status}`)
+    const got = await answer.json()
+    runs.push(...got.runs)
+    if (!got.next) break
+    q.set('cursor', got.next)
+  }
+  return runs.slice(0, 12)
 }
 
 /** Opens the palette. */
@@ -62,6 +69,7 @@ export function palette() {
     found.push(...runs.filter(r => q && r.id.startsWith(text)).map(r => ({ icon: icon(r.status), text: r.id, kind: r.status,
       run: () => go(`${base}/runs/${encodeURIComponent(r.id)}`) })))
     if (text && !runs.some(r => r.id === text)) {
+      found.push({ icon: icon('search'), text: `Open run ${text}`, kind: 'run', run: () => go(`${base}/runs/${encodeURIComponent(text)}`) })
       found.push({ icon: icon('search'), text: `Runs with the text ${text}`, kind: 'search',
         run: () => go(`${base}/runs?${new URLSearchParams({ text })}`) })
     }
