@@ -28,11 +28,11 @@ key('/', 'Everywhere', 'filter', () => {
 })
 key('?', 'Everywhere', 'this list', help)
 noteKey('Esc', 'Everywhere', 'close, or leave a field')
-noteKey('Enter', 'Lists', 'open the row')
 
 if ($('#bulk')) listKeys(null, picked)
 bulk()
 inbox()
+if ($('#bulk')) noteKey('Enter', 'Lists', 'open the row')
 chart()
 if ($('#run')) {
   noteKey('← →', 'Run', 'previous and next turn')

@@ -52,6 +52,9 @@ async function search(text) {
   return runs.slice(0, 12)
 }
 
+const asRun = r => ({ icon: h('span', { class: `st ${r.status}` }, icon(r.status)), text: r.id, kind: r.status,
+  run: () => go(`${base}/runs/${encodeURIComponent(r.id)}`) })
+
 /** Opens the palette. */
 export function palette() {
   if ($('dialog')) return
@@ -65,9 +68,9 @@ export function palette() {
 
   const draw = () => {
     const text = input.value.trim(), q = text.toLowerCase()
-    found = known.filter(x => x.text.toLowerCase().includes(q)).slice(0, q ? 8 : 20)
-    found.push(...runs.filter(r => q && r.id.startsWith(text)).map(r => ({ icon: icon(r.status), text: r.id, kind: r.status,
-      run: () => go(`${base}/runs/${encodeURIComponent(r.id)}`) })))
+    const begins = x => x.text.toLowerCase().startsWith(q), has = x => x.text.toLowerCase().includes(q) && !begins(x)
+    const matching = text ? runs.filter(r => r.id.startsWith(text)) : []
+    found = [...known.filter(begins).slice(0, q ? 6 : 20), ...matching.map(asRun), ...known.filter(has).slice(0, 6)]
     if (text && !runs.some(r => r.id === text)) {
       found.push({ icon: icon('search'), text: `Open run ${text}`, kind: 'run', run: () => go(`${base}/runs/${encodeURIComponent(text)}`) })
       found.push({ icon: icon('search'), text: `Runs with the text ${text}`, kind: 'search',
