@@ -57,6 +57,7 @@ type doubts struct {
 	Groups []*group // the largest first
 	N      int
 	More   bool // there are more runs than were read
+	Aside  int  // quarantined runs: they need a person, but there is no call to decide about
 }
 
 // inboxFilter says which calls are meant. Its fields are those of the flags of flawless workflow resolve.
@@ -138,6 +139,9 @@ func (v *visit) doubts(f inboxFilter) (d doubts, err error) {
 			return d, err
 		}
 		for _, r := range runs {
+			if r.Problem != "" {
+				d.Aside++
+			}
 			for _, x := range r.Unresolved {
 				if f.selects(x) {
 					d.add(by, doubt{Run: r, Doubt: x})

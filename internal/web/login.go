@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/flawless-engine/flawless/internal/web/session"
@@ -68,6 +69,8 @@ func (v *visit) showLogin(status int, problem string) {
 	to := target(v.r.FormValue("to"))
 	if v.r.URL.Path != "/login" && v.r.Method == http.MethodGet {
 		to = target(v.r.URL.RequestURI())
+	} else if from, err := url.Parse(v.r.Referer()); err == nil && v.r.URL.Path != "/login" && from.Host == v.r.Host {
+		to = target(strings.TrimPrefix(from.RequestURI(), v.base)) // the page with the form that was sent too late
 	}
 	v.show(status, "login.html", &view{Title: "Log in", Bare: true, Data: map[string]any{"Problem": problem, "To": to}})
 }

@@ -140,7 +140,7 @@ func TestManyDoubts(t *testing.T) {
 		t.Errorf("the page says %q", told)
 	}
 	b.load(s.URL + "/inbox")
-	b.until(`document.querySelector('.calm').textContent.includes('Nothing needs a decision')`)
+	b.until(`document.querySelector('.calm').textContent.includes("No call needs a decision")`)
 	b.quiet()
 }
 

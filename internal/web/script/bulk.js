@@ -35,7 +35,8 @@ async function send(path, body) {
 
 // One form, many requests: form#manydo has the list of what it is about as JSON, and says what to send.
 function start(form) {
-  const items = JSON.parse($('#items').textContent), bar = $('#progress'), button = $('button.primary', form), told = $('#done')
+  const items = JSON.parse($('#items').textContent)
+  const bar = $('#progress'), button = $('button.primary', form), told = $('#done')
   const request = form.dataset.request === 'resolve' ? decide(form) : act(form)
   let next = 0, done = 0, failed = 0, stop = false
   button.disabled = true
@@ -43,8 +44,9 @@ function start(form) {
   $('#stop').onclick = () => { stop = true }
   const show = (item, state, text) => {
     const row = document.getElementById(`i-${item.n}`)
-    if (row) row.lastElementChild.replaceWith(h('span', { class: `st ${state}` }, text))
-    else if (state === 'failed') $('#failures').append(h('li', {}, h('bdi', { class: 'clip' }, item.id), h('span', { class: 'st failed' }, text)))
+    const word = h('span', { class: `st ${state}` }, text)
+    if (row) row.lastElementChild.replaceWith(word)
+    else if (state === 'failed') $('#failures').append(h('li', {}, h('bdi', { class: 'clip' }, item.id), word))
   }
   const one = async () => {
     while (next < items.length && !stop) {
@@ -63,7 +65,8 @@ function start(form) {
   Promise.all(Array.from({ length: atOnce }, one)).then(() => {
     $('#stop').hidden = true
     button.textContent = stop ? 'Stopped' : 'Done'
-    told.textContent = `${number(done - failed)} of ${number(items.length)} changed${failed ? `, ${number(failed)} refused: see below` : ''}`
+    const refused = failed ? `, ${number(failed)} refused: see below` : ''
+    told.textContent = `${number(done - failed)} of ${number(items.length)} changed${refused}`
     say(told.textContent)
     form.dataset.done = 'true'
   })

@@ -27,9 +27,18 @@ export function chart() {
     const c = chartOf(e), bar = c && e.target.closest('.bar')
     if (bar) show(c, $$('.bar', c).indexOf(bar))
   })
-  document.addEventListener('pointerout', e => { const c = chartOf(e); if (c && !c.contains(e.relatedTarget)) hide(c) })
-  document.addEventListener('focusin', e => { const c = chartOf(e); if (c) show(c, at < 0 ? $$('.bar', c).length - 1 : at) })
-  document.addEventListener('focusout', e => { const c = chartOf(e); if (c) hide(c) })
+  document.addEventListener('pointerout', e => {
+    const c = chartOf(e)
+    if (c && !c.contains(e.relatedTarget)) hide(c)
+  })
+  document.addEventListener('focusin', e => {
+    const c = chartOf(e)
+    if (c) show(c, at < 0 ? $$('.bar', c).length - 1 : at)
+  })
+  document.addEventListener('focusout', e => {
+    const c = chartOf(e)
+    if (c) hide(c)
+  })
   document.addEventListener('keydown', e => {
     const c = chartOf(e), step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e6, End: 1e6 }[e.key]
     if (!c || !step || e.metaKey || e.ctrlKey || e.altKey) return

@@ -10,7 +10,7 @@ let opening // the newest call that was asked for
 // Opens a call in place. A quick answer needs no sign that it is awaited; after 200 ms the pane says so.
 async function open(row) {
   const link = $('a', row), pane = $('#evidence')
-  if (!link || !pane) return
+  if (!pane) { location.href = link.href; return }
   opening = link.href
   const slow = setTimeout(() => pane.setAttribute('aria-busy', 'true'), 200)
   try {
@@ -76,14 +76,19 @@ export function inbox() {
     const group = e.target.closest('.grp input')
     if (group) for (const b of boxes()) if (b.dataset.group === group.value) b.checked = group.checked
     const box = e.target.closest('[data-row] input')
-    if (box && !box.checked) for (const g of $$('.grp input:checked')) if (g.value === box.dataset.group) g.checked = false
+    const left = box && !box.checked && $$('.grp input:checked').find(g => g.value === box.dataset.group)
+    if (left) left.checked = false
     picked()
   })
   const at = rows().find(r => $('a[aria-current]', r))
   if (at) place(at)
   listKeys(row => row && open(row), () => { $('#list').dispatchEvent(new Event('change')); picked() })
   for (const n of [1, 2, 3, 4]) key(String(n), 'Inbox', n === 1 ? 'choose a decision' : '', () => choose(n), '1 2 3 4')
-  key('c', 'Inbox', 'copy the idempotency key', () => { const b = $('#evidence [data-copy]'); if (!b) return false; copy(b) })
+  key('c', 'Inbox', 'copy the idempotency key', () => {
+    const button = $('#evidence [data-copy]')
+    if (!button) return false
+    copy(button)
+  })
   document.addEventListener('keydown', e => {
     if ((e.metaKey || e.ctrlKey) && e.key === 'Enter' && e.target.closest?.('#decide')) $('#decide').requestSubmit()
   })

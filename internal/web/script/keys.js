@@ -1,9 +1,11 @@
 // Keys. Each is registered with what it does, so the list of keys is always complete.
-import { h, $ } from './dom.js'
+import { h, $, $$ } from './dom.js'
 
 const all = []
 
-/** Registers a key, as KeyboardEvent.key names it. shown is how people know it; f may return false to leave it alone. */
+/**
+ * Registers a key, as KeyboardEvent.key names it. shown is how people know it; f may return false to leave it alone.
+ */
 export function key(name, group, text, f, shown = name) { all.push({ name, group, text, f, shown }) }
 
 /** Registers keys that another part of the page handles, for the list only. */
@@ -57,5 +59,5 @@ function leave(e) {
 }
 // A click beside an open menu closes it.
 document.addEventListener('click', e => {
-  for (const d of document.querySelectorAll('details.more[open], details.act[open]')) if (!d.contains(e.target)) d.open = false
+  for (const d of $$('details.more[open], details.act[open]')) if (!d.contains(e.target)) d.open = false
 })

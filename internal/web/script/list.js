@@ -88,7 +88,7 @@ if (list) {
 // Shows the rows as they are now, and keeps what is selected.
 async function showNew() {
   const doc = newest || await fetchPage(), next = doc.getElementById('list'), body = $('tbody', list)
-  if (!next) return location.reload()
+  if (next?.tagName !== list.tagName) return location.reload() // it was empty, or is
   const picked = new Set(boxes().filter(b => b.checked).map(b => b.value))
   const from = body ? $('tbody', next) : next
   ;(body || list).replaceChildren(...[...from.children].map(x => document.adoptNode(x)))
@@ -100,7 +100,9 @@ async function showNew() {
   say('New rows are shown')
 }
 
-/** Registers the keys of a list. moved is called with a row that keys have moved to, picked after a change of the selection. */
+/**
+ * Registers the keys of a list. moved is called with the row that keys have moved to, picked when the selection changes.
+ */
 export function listKeys(moved, picked) {
   if (!list) return
   const step = by => {

@@ -1,5 +1,5 @@
-// The live connection: a stream of the API says which runs have changed, and the page is then fetched again and changed in
-// place. The page keeps its scroll position, its selection and what people have typed.
+// The live connection: a stream of the API says which runs have changed, and the page is then fetched again and changed
+// in place. The page keeps its scroll position, its selection and what people have typed.
 import { Idiomorph } from 'idiomorph'
 import { base, h, when, $ } from './dom.js'
 import { say, times } from './habits.js'
@@ -79,7 +79,8 @@ export const onFresh = f => fresh.push(f)
 
 /** The way to the login, and back to this page. */
 export function login() {
-  location.href = `${base}/login?to=${encodeURIComponent(location.pathname.slice(base.length) + location.search + location.hash)}`
+  const here = location.pathname.slice(base.length) + location.search + location.hash
+  location.href = `${base}/login?to=${encodeURIComponent(here)}`
 }
 
 /** Fetches this page as it is now. */
@@ -136,7 +137,8 @@ function lost(mark) {
   mark.textContent = 'connection lost, trying again'
   mark.classList.add('lost')
   if ($('#lost')) return
-  const text = `The server does not answer. This page shows what was known at ${when(lostAt, 'clock').slice(0, 8)}, and goes on by itself.`
+  const at = when(lostAt, 'clock').slice(0, 8)
+  const text = `The server does not answer. This page shows what was known at ${at}, and goes on by itself.`
   $('#main')?.prepend(h('p', { class: 'notice', id: 'lost', role: 'status' }, text))
 }
 function found(mark) {

@@ -1,5 +1,5 @@
-// The palette: goes to a page or a run, and does what the page can do. It knows the pages from the side bar and the actions
-// from the page, so nobody has to list them here.
+// The palette: goes to a page or a run, and does what the page can do. It knows the pages from the side bar and the
+// actions from the page, so nobody has to list them here.
 import { base, h, icon, $, $$ } from './dom.js'
 import { setTheme, setZone } from './habits.js'
 import { dialog, help } from './keys.js'
@@ -10,7 +10,8 @@ const copyIcon = el => $('svg', el)?.cloneNode(true)
 
 function pages() {
   const links = $$('.nav a[href]').filter(a => !a.classList.contains('brand'))
-  return links.map(a => ({ icon: copyIcon(a), text: name($('span:not(.count)', a) || a), kind: 'page', run: () => go(a.href) }))
+  const text = a => name($('span:not(.count)', a) || a)
+  return links.map(a => ({ icon: copyIcon(a), text: text(a), kind: 'page', run: () => go(a.href) }))
 }
 
 // What the page can do: everything with data-does, and the menus of a run.
@@ -52,14 +53,15 @@ async function search(text) {
   return runs.slice(0, 12)
 }
 
+const runURL = id => `${base}/runs/${encodeURIComponent(id)}`
 const asRun = r => ({ icon: h('span', { class: `st ${r.status}` }, icon(r.status)), text: r.id, kind: r.status,
-  run: () => go(`${base}/runs/${encodeURIComponent(r.id)}`) })
+  run: () => go(runURL(r.id)) })
 
 /** Opens the palette. */
 export function palette() {
   if ($('dialog')) return
-  const input = h('input', { placeholder: 'Go to a run or a page, or do something', 'aria-label': 'Go to', role: 'combobox',
-    'aria-expanded': 'true', 'aria-controls': 'found', autocomplete: 'off', spellcheck: 'false' })
+  const input = h('input', { placeholder: 'Go to a run or a page, or do something', 'aria-label': 'Go to',
+    role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'found', autocomplete: 'off', spellcheck: 'false' })
   const list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Found' })
   const note = h('p', { class: 'note t3', role: 'status' })
   const known = [...pages(), ...actions()]
@@ -72,12 +74,14 @@ export function palette() {
     const matching = text ? runs.filter(r => r.id.startsWith(text)) : []
     found = [...known.filter(begins).slice(0, q ? 6 : 20), ...matching.map(asRun), ...known.filter(has).slice(0, 6)]
     if (text && !runs.some(r => r.id === text)) {
-      found.push({ icon: icon('search'), text: `Open run ${text}`, kind: 'run', run: () => go(`${base}/runs/${encodeURIComponent(text)}`) })
+      found.push({ icon: icon('search'), text: `Open run ${text}`, kind: 'run', run: () => go(runURL(text)) })
       found.push({ icon: icon('search'), text: `Runs with the text ${text}`, kind: 'search',
         run: () => go(`${base}/runs?${new URLSearchParams({ text })}`) })
     }
     at = Math.max(0, Math.min(at, found.length - 1))
-    list.replaceChildren(...found.map((f, i) => h('li', { role: 'option', id: `f${i}`, 'aria-selected': String(i === at), onclick: () => choose(f) },
+    const on = i => ({ 'aria-selected': String(i === at), onclick: () => choose(found[i]) })
+    const option = i => ({ role: 'option', id: `f${i}`, ...on(i) })
+    list.replaceChildren(...found.map((f, i) => h('li', option(i),
       f.icon || icon('line'), h('bdi', { class: 'clip grow' }, f.text), h('span', { class: 't3 nowrap' }, f.kind))))
     if (found.length) input.setAttribute('aria-activedescendant', `f${at}`)
     list.children[at]?.scrollIntoView({ block: 'nearest' })
