@@ -22,6 +22,16 @@ func text(page string) string {
 	return strings.Join(strings.Fields(html.UnescapeString(main)), " ")
 }
 
+// found returns what the group of an expression matches in a page.
+func found(t *testing.T, page, expression string) string {
+	t.Helper()
+	m := regexp.MustCompile(expression).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatalf("the page lacks %s: %s", expression, text(page))
+	}
+	return m[1]
+}
+
 func wants(t *testing.T, where, page string, all ...string) {
 	t.Helper()
 	for _, want := range all {
@@ -57,9 +67,9 @@ func TestOverviewSaysWhatIsWrongAndWhy(t *testing.T) {
 		t.Errorf("the charts have %d and %d bars", strings.Count(page, `class="bar"`), strings.Count(day, `class="bar"`))
 	}
 	// The reason leads to its runs, and to no others.
-	link := html.UnescapeString(regexp.MustCompile(`href="(/runs\?[^"]*text=[^"]*)"`).FindStringSubmatch(page)[1])
-	if _, found := s.get(link); strings.Count(found, "data-row") != 12 || !strings.Contains(found, `id="r-failed-0"`) {
-		t.Errorf("%s leads to %d runs", link, strings.Count(found, "data-row"))
+	link := html.UnescapeString(found(t, page, `href="(/runs\?[^"]*text=[^"]*)"`))
+	if _, list := s.get(link); strings.Count(list, "data-row") != 12 || !strings.Contains(list, `id="r-failed-0"`) {
+		t.Errorf("%s leads to %d runs", link, strings.Count(list, "data-row"))
 	}
 }
 
@@ -114,7 +124,7 @@ func TestRunsAreFilteredAsInTheAPI(t *testing.T) {
 	if strings.Contains(page, `class="c-workflow"`) || !strings.Contains(page, `class="c-labels"`) {
 		t.Error("columns are shown that nobody has chosen")
 	}
-	next := html.UnescapeString(regexp.MustCompile(`href="(/runs\?[^"]*cursor=[^"]*)"`).FindStringSubmatch(page)[1])
+	next := html.UnescapeString(found(t, page, `href="(/runs\?[^"]*cursor=[^"]*)"`))
 	if _, page := s.get(next); !strings.Contains(page, `data-id="order-1"`) || strings.Contains(page, `data-id="sleeper"`) || !strings.Contains(text(page), "Labels Ended") {
 		t.Errorf("%s is not the next page", next)
 	}
@@ -227,7 +237,7 @@ func TestOneDecisionForMany(t *testing.T) {
 	t.Parallel()
 	s := inboxOf(t, 4)
 	_, page := s.get("/inbox")
-	group := regexp.MustCompile(`name="group" value="([^"]*)"`).FindStringSubmatch(page)[1] // the larger one
+	group := found(t, page, `name="group" value="([^"]*)"`) // the larger one
 	form := url.Values{"group": {group}, "pick": {"call=2&run=a-0"}, "resolution": {"error"}, "text": {"not booked"}, "note": {"INC-7"}, "run": {"a-3"}, "call": {"2"}}
 	resp, page := s.send("POST", "/inbox", form)
 	wants(t, "the preview", text(page), "Decide about 4 calls", "4 calls of 4 runs return the error that you have given", "flawless workflow resolve --host 127.0.0.1", "--error 'not booked' --note INC-7")
@@ -284,7 +294,7 @@ func TestDecisionLeadsToTheNextCall(t *testing.T) {
 	t.Parallel()
 	s := inboxOf(t, 3)
 	_, page := s.get("/inbox")
-	next := html.UnescapeString(regexp.MustCompile(`name="next" value="([^"]*)"`).FindStringSubmatch(page)[1])
+	next := html.UnescapeString(found(t, page, `name="next" value="([^"]*)"`))
 	resp, _ := s.send("POST", "/inbox", url.Values{"run": {"a-2"}, "call": {"2"}, "resolution": {"fail"}, "next": {next}})
 	to := resp.Header.Get("Location")
 	if resp.StatusCode != http.StatusSeeOther || next != "call=2&run=a-1" || to != "/inbox?call=2&decided=a-2&run=a-1" {
