@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -432,4 +435,68 @@ func TestRetriesAreUrged(t *testing.T) {
 	if len(m.Items) != 2 || m.Items[0].Call != 3 || m.Items[1].Call != 5 || m.Items[1].N != 1 || m.Items[0].Text != "GET a.example" {
 		t.Errorf("%+v", m.Items)
 	}
+}
+
+// TestUnseenCallsNeedConfirmation checks that calls whose server was not seen to stop are sent again only if people confirm
+// it. Only a cluster has such calls, so the answers of the API are changed on the way.
+func TestUnseenCallsNeedConfirmation(t *testing.T) {
+	t.Parallel()
+	s := inboxOf(t, 2)
+	var confirmed []bool
+	api := s.Config.Handler.(*console).API
+	s.Config.Handler = Handler(Options{Log: slog.New(slog.DiscardHandler), API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/resolve") {
+			b, _ := io.ReadAll(r.Body)
+			confirmed = append(confirmed, strings.Contains(string(b), `"confirm":true`))
+			r.Body = io.NopCloser(bytes.NewReader(b))
+		}
+		got := &recorder{header: w.Header(), status: http.StatusOK}
+		api.ServeHTTP(got, r)
+		w.WriteHeader(got.status)
+		_, _ = w.Write(bytes.ReplaceAll(got.body.Bytes(), []byte(`"request":"POST`), []byte(`"unseen":true,"request":"POST`)))
+	})})
+	_, page := s.get("/inbox?run=a-0&call=2")
+	wants(t, "the inbox", text(page), "was not seen to stop", "I have made sure that the process of that server has ended")
+	form := url.Values{"pick": {"call=2&run=a-0", "call=2&run=a-1"}, "resolution": {"retry"}}
+	_, page = s.send("POST", "/inbox", form)
+	wants(t, "the preview", text(page), "Of 2 of these calls, the server was not seen to stop")
+	wants(t, "the preview", page, `name="confirm" value="1" required`)
+	form.Set("step", "do")
+	if resp, page := s.send("POST", "/inbox", form); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text(page), "confirm that the processes") || len(confirmed) > 0 {
+		t.Errorf("without a confirmation: status %d, %v", resp.StatusCode, confirmed)
+	}
+	form.Set("confirm", "1")
+	if resp, _ := s.send("POST", "/inbox", form); resp.StatusCode != http.StatusOK || len(confirmed) != 2 || !confirmed[0] || !confirmed[1] {
+		t.Errorf("with a confirmation: status %d, %v", resp.StatusCode, confirmed)
+	}
+	form.Set("resolution", "fail") // ends the runs, so nothing is sent
+	form.Del("step")
+	form.Set("pick", "call=2&run=b-0")
+	if _, page := s.send("POST", "/inbox", form); strings.Contains(page, `name="confirm"`) {
+		t.Error("a decision that sends nothing asks for a confirmation")
+	}
+}
+
+// TestOverviewShowsNodesAndHealth answers for a cluster that is not well.
+func TestOverviewShowsNodesAndHealth(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("echo", "x", "x", nil)
+	answers := map[string]string{
+		"/api/v1/nodes": `[{"id":"1","name":"<b>one","shards":128,"guests":7,"self":true},{"id":"2","name":"two","dead":true},{"id":"3","name":"three","shards":128,"questioned":true},{"id":"4","name":"four","draining":true}]`,
+		"/api/v1/health": `{"state":"full","message":"no space is left on the disk","history":"the database has lost writes; see flawless history","held":12,"version":"1","open":3,"live":2,"retrying":4,"aside":1,
+			"check":{"running":true,"read":50,"total":200,"damaged":2}}`,
+	}
+	api := s.Config.Handler.(*console).API
+	s.Config.Handler = Handler(Options{Log: slog.New(slog.DiscardHandler), API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer := answers[r.URL.Path]; answer != "" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, answer)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})})
+	_, page := s.get("/")
+	wants(t, "the overview", text(page), "The server is full. No space is left on the disk.", "Runs are held: 12. The database has lost writes", "2 files of the store are damaged", "<b>one this one 128 shards · 7 guests",
+		"two does not answer", "three its calls are in question", "four draining", "Runs that retry a call 4", "Quarantined runs 1", "Check of the store 25 %")
 }

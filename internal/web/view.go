@@ -111,6 +111,7 @@ func (v *visit) funcs() template.FuncMap {
 			}
 			return all[0]
 		},
+		"sentence":  sentence,
 		"counted":   count,
 		"counted64": func(n int64, noun string) string { return count(int(n), noun) },
 		"px":        func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 32) },
