@@ -276,3 +276,48 @@ func TestChartByKeys(t *testing.T) {
 	b.until(`[...document.querySelectorAll('.bar')].some(x => x.dataset.says.includes('2 started') || x.dataset.says.includes('1 started'))`)
 	b.quiet()
 }
+
+// TestWhatOpensIsAccessible checks what TestPagesInABrowser does not see: dialogs, menus, and the pages behind forms.
+func TestWhatOpensIsAccessible(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.fill()
+	check := axe(t)
+	if check == "" {
+		t.Skip("axe-core cannot be fetched")
+	}
+	b := newBrowser(t)
+	for _, what := range []struct{ name, path, open, there string }{
+		{"palette", "/runs", `document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', metaKey: true, bubbles: true }))`, `document.querySelector('dialog li')`},
+		{"keys", "/inbox", `document.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))`, `document.querySelector('dialog kbd')`},
+		{"filters", "/runs?status=waiting", `document.querySelector('#filter details').open = true`, `document.querySelector('#filter details[open]')`},
+		{"save a view", "/runs?status=waiting", `document.querySelector('.act-view').open = true`, `document.querySelector('.act-view[open]')`},
+		{"selected", "/runs", `document.querySelector('#all').click()`, `document.querySelector('#bulkbar.on')`},
+		{"bulk", "/runs?status=waiting", `document.querySelector('#all').click(); document.querySelector('#bulkbar [value=cancel]').click()`, `document.querySelector('#manydo')`},
+		{"decisions", "/inbox", `document.querySelector('.grp input').click(); document.querySelector('[value=retry]').click(); document.querySelector('#decide').requestSubmit()`, `document.querySelector('#manydo')`},
+		{"figures", "/", `document.querySelector('.figures').open = true`, `document.querySelector('.figures[open]')`},
+		{"day", "/?span=day", ``, `document.querySelector('#chart')`},
+		{"login", "/login", ``, `document.querySelector('.login')`},
+	} {
+		for _, width := range []int64{1440, 390} {
+			for _, theme := range []string{"light", "dark"} {
+				name := fmt.Sprintf("%s-%d-%s", what.name, width, theme)
+				b.do(chromedp.EmulateViewport(width, 900), chromedp.Navigate("about:blank"), chromedp.Navigate(s.URL+what.path))
+				b.until(`document.documentElement.classList.contains('js') && (document.querySelector('#live')?.textContent ?? 'live') === 'live'`)
+				b.eval(`document.documentElement.dataset.theme = '` + theme + `'; ` + what.open + `; ''`)
+				b.until(what.there + ` && document.readyState === 'complete'`)
+				b.eval(`document.documentElement.dataset.theme = '` + theme + `'; ''`)
+				if over := b.eval(`String(document.documentElement.scrollWidth - innerWidth)`); over != "0" {
+					t.Errorf("%s is %s px too wide", name, over)
+				}
+				if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](check+";0")); err != nil {
+					t.Fatal(err)
+				}
+				if found := b.eval(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 200) + ' ' + n.failureSummary).join('; ')).join('\n'))`); found != "" {
+					t.Errorf("%s: %s", name, found)
+				}
+			}
+		}
+	}
+	b.quiet()
+}
