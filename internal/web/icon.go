@@ -12,7 +12,7 @@ var icons = map[string]string{
 	"completed": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M5.500 8.200 7.300 10l3.300-3.700", "failed": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M6 6l4 4M10 6l-4 4",
 	"unresolved": "M8 1.800 14.200 8 8 14.200 1.800 8zM8 5.200v3.300M8 10.700v.1", "paused": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M6.500 6v4M9.500 6v4",
 	"pending": "M8 2a6 6 0 0 1 4.200 1.800M14 8a6 6 0 0 1-1.800 4.200M8 14a6 6 0 0 1-4.200-1.800M2 8a6 6 0 0 1 1.800-4.200", "cancelled": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M4 12l8-8",
-	"terminated": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M6 6h4v4H6z", "warn": "M8 2.500 14 13H2zM8 6.500v3M8 11.200v.1",
+	"terminated": "M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M6 6h4v4H6z", "flag": "M4 2v12M4 3h7.500l-1.500 2.700 1.500 2.800H4", "warn": "M8 2.500 14 13H2zM8 6.500v3M8 11.200v.1",
 }
 
 // icon returns an icon. The name is one of the table, never something from outside.

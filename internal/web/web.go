@@ -50,13 +50,9 @@ func Handler(o Options) http.Handler {
 	if o.Token != "" {
 		c.keys = session.New(o.Token)
 	}
-	c.pages.HandleFunc("GET /{$}", c.page(c.overview))
-	c.pages.HandleFunc("GET /runs", c.page(c.runs))
-	c.pages.HandleFunc("POST /runs", c.page(c.bulk))
+	c.listRoutes()
 	c.pages.HandleFunc("GET /runs/{id}", c.page(c.run))
 	c.pages.HandleFunc("POST /runs/{id}/{verb}", c.page(c.act))
-	c.pages.HandleFunc("GET /inbox", c.page(c.inbox))
-	c.pages.HandleFunc("POST /inbox", c.page(c.decide))
 	c.pages.HandleFunc("GET /login", c.login)
 	c.pages.HandleFunc("POST /login", c.login)
 	c.pages.HandleFunc("POST /logout", c.logout)
@@ -80,6 +76,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin") // another site that opens a page cannot watch its window
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept, Cookie")
@@ -90,6 +87,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // policy is the Content-Security-Policy of all pages.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// Linkable reports whether other sites may link to what a request is for: to a page, which shows something and changes
+// nothing. Everything else is only for programs and for the console itself.
+func (c *console) Linkable(r *http.Request) bool {
+	return r.Method == http.MethodGet && isPage(r) && !strings.HasPrefix(r.URL.Path, "/static/")
+}
 
 // isPage reports whether a request is for a page, and not for the API.
 func isPage(r *http.Request) bool {
@@ -116,7 +119,8 @@ type visit struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	client *client.Client
-	base   string // path below which a proxy serves the console, or ""
+	base   string          // path below which a proxy serves the console, or ""
+	counts *flawless.Stats // once a page has asked for them
 }
 
 // errNoPage is the error for a path without a page.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -55,30 +56,30 @@ type site struct {
 	t       testing.TB
 	outside *httptest.Server
 	client  *client.Client
+
+	token string
+	kv    store.KV
+	rt    *guest.Runtime
+	kill  func() // ends the server at once
 }
 
 // newSite starts a server. Connections to /hang of the service outside break after the request was read.
 func newSite(t testing.TB, token string) *site {
 	t.Helper()
+	return newSiteOn(t, token, mem.New())
+}
+
+// newSiteOn starts a server on a database that may have something in it.
+func newSiteOn(t testing.TB, token string, db store.KV) *site {
+	t.Helper()
 	bin, err := guestModule()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := guest.NewRuntime(t.Context(), guest.Options{CacheDir: compiled})
-	if err != nil {
+	s := &site{t: t, token: token, kv: db}
+	if s.rt, err = guest.NewRuntime(t.Context(), guest.Options{CacheDir: compiled}); err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), mem.New())
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	log := slog.New(slog.DiscardHandler)
-	s := &site{t: t, Server: httptest.NewServer(Handler(Options{Token: token, API: server.Require(token, server.Handler(ctx, e, log)), Log: log}))}
 	s.outside = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/hang" {
@@ -86,21 +87,47 @@ func newSite(t testing.TB, token string) *site {
 		}
 		_, _ = io.WriteString(w, `{"path":"`+r.URL.Path+`"}`)
 	}))
+	s.up("127.0.0.1:0")
 	t.Cleanup(func() {
-		cancel()
-		s.CloseClientConnections()
-		s.Close()
-		e.Kill()
+		s.kill()
 		s.outside.Close()
-		_ = rt.Close(context.WithoutCancel(t.Context()))
+		_ = s.rt.Close(context.WithoutCancel(t.Context()))
 	})
-	if s.client, err = client.New(client.Options{Socket: "localhost:1", Transport: inProcess{s.Config.Handler}, Token: token}); err != nil {
-		t.Fatal(err)
-	}
 	if _, _, err := s.client.AddModule(t.Context(), "guest", bin, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// up starts the server at an address.
+func (s *site) up(address string) {
+	s.t.Helper()
+	st, err := store.Open(s.t.Context(), s.kv)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	e, err := engine.Open(s.t.Context(), engine.Options{Store: st, Guest: s.rt, Kinds: effect.Kinds(effect.Options{}), Log: log})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: Handler(Options{Token: s.token, API: server.Require(s.token, server.Handler(ctx, e, log)), Log: log})}}
+	server.Start()
+	s.Server = server
+	s.kill = sync.OnceFunc(func() {
+		cancel()
+		server.CloseClientConnections()
+		server.Close()
+		e.Kill()
+	})
+	if s.client, err = client.New(client.Options{Socket: "localhost:1", Transport: inProcess{server.Config.Handler}, Token: s.token}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // start starts a run and waits until it has ended or needs a decision, unless it sleeps.
