@@ -269,6 +269,9 @@ var succeeding = map[string]func(o *owned){
 	"GET /api/v1/runs/{id}/events": func(o *owned) {
 		o.do("GET", "/api/v1/runs/"+o.started("empty", `{"a":[1,null]}`)+"/events", "")
 	},
+	"GET /api/v1/runs/{id}/data/events": func(o *owned) {
+		o.do("GET", "/api/v1/runs/"+o.started("empty", `{"a":[1,null]}`)+"/data/events", "")
+	},
 	"GET /api/v1/events": func(o *owned) {
 		ctx, gone := context.WithCancel(o.Context())
 		defer gone()

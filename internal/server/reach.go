@@ -56,6 +56,7 @@ var reach = []rules{
 	{"get-run", ownerOrStore, true, reads, ""},
 	{"get-log", inStore, true, reads, ""},
 	{"get-data", inStore, true, reads, ""},
+	{"follow-data", inStore, true, reads, ""},
 	{"follow-log", inStore, true, reads, ""},
 	{"watch-runs", ofAll, true, reads, ""},
 	{"cancel-run", atOwner, true, "cancelling it again changes nothing", lookRun},
