@@ -36,17 +36,7 @@ type view struct {
 
 // show writes a page.
 func (v *visit) show(status int, name string, p *view) {
-	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
-	if !p.Bare {
-		if n, err := v.count(flawless.Filter{Status: []flawless.Status{flawless.Unresolved}}); err == nil && n.N > 0 {
-			p.Doubts = n.String()
-		}
-	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/"+name)
-	var b bytes.Buffer
-	if err == nil {
-		err = t.Execute(&b, p)
-	}
+	b, err := v.render(name, p)
 	if err != nil {
 		v.Log.Error("a page of the console cannot be shown", "page", name, "error", err)
 		http.Error(v.w, "internal error: the page cannot be shown. The log of the server has the details; please report this bug", http.StatusInternalServerError)
@@ -54,10 +44,29 @@ func (v *visit) show(status int, name string, p *view) {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(hidden.ReplaceAllFunc(b.Bytes(), func(r []byte) []byte {
+	_, _ = v.w.Write(b)
+}
+
+// render returns the HTML of a page.
+func (v *visit) render(name string, p *view) ([]byte, error) {
+	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
+	if !p.Bare {
+		if n, err := v.count(flawless.Filter{Status: []flawless.Status{flawless.Unresolved}}); err == nil && n.N > 0 {
+			p.Doubts = n.String()
+		}
+	}
+	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/"+name)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return nil, err
+	}
+	return hidden.ReplaceAllFunc(b.Bytes(), func(r []byte) []byte {
 		c, _ := utf8.DecodeRune(r)
 		return fmt.Appendf(nil, "⟨U+%04X⟩", c)
-	}))
+	}), nil
 }
 
 // hidden matches characters that change the order of others, or cannot be seen: a text with them looks like another one. The
@@ -88,6 +97,16 @@ func (v *visit) funcs() template.FuncMap {
 			}
 			return all[0]
 		},
+		"path":  url.PathEscape,
+		"query": func(q string) template.URL { return template.URL(q) }, // made by url.Values.Encode
+		"size":  size,
+		"inc":   func(n int) int { return n + 1 },
+		"add":   func(a, b int) int { return a + b },
+		"term":  newTerm,
+		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
+			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
+		},
+		"retry": func(ms *int64) string { return retryWords(*ms) },
 		"bool":  func(b bool) string { return strconv.FormatBool(b) },
 		"clock": func(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000") },
 		"sortedLabels": func(l map[string]string) []label {
@@ -162,6 +181,19 @@ func number(n any) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// size returns a number of bytes as people say it.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1000*1000:
+		return fmt.Sprintf("%.0f kB", float64(n)/1000)
+	case n < 1000*1000*1000:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1000*1000))
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/(1000*1000*1000))
 }
 
 // pretty returns JSON with line breaks, or the text itself if it is none.

@@ -57,6 +57,15 @@ func Handler(o Options) http.Handler {
 	c.pages.HandleFunc("POST /runs/{id}/{verb}", c.page(c.act))
 	c.pages.HandleFunc("GET /inbox", c.page(c.inbox))
 	c.pages.HandleFunc("POST /inbox", c.page(c.decide))
+	c.moduleRoutes()
+	c.upgradeRoutes()
+	c.scheduleRoutes()
+	c.limitRoutes()
+	c.stateRoutes()
+	c.promiseRoutes()
+	c.secretRoutes()
+	c.nodeRoutes()
+	c.settingsRoutes()
 	c.pages.HandleFunc("GET /login", c.login)
 	c.pages.HandleFunc("POST /login", c.login)
 	c.pages.HandleFunc("POST /logout", c.logout)
@@ -182,7 +191,7 @@ func (v *visit) fail(err error) {
 	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(err.Error()), "Retry": status == http.StatusServiceUnavailable}})
 }
 
-// inProcess is a transport that calls a handler in the same process. It is not for streams.
+// inProcess is a transport that calls a handler in the same process. Answers are held in memory, except for streams of events.
 type inProcess struct{ to http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -191,6 +200,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "console"
 	if in.Body == nil {
 		in.Body = http.NoBody
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		return stream(t.to, in)
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.to.ServeHTTP(w, in)

@@ -27,10 +27,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/vault"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
-var guestModule = sync.OnceValues(func() ([]byte, error) {
+var guestModule = sync.OnceValues(func() ([]byte, error) { return buildGuest(filepath.Join("testdata", "guest")) })
+
+// buildGuest compiles the guest in a directory.
+func buildGuest(from string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "console")
 	if err != nil {
 		return nil, err
@@ -38,13 +42,13 @@ var guestModule = sync.OnceValues(func() ([]byte, error) {
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", "guest")
+	cmd.Dir = from
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
 // compiled is where all tests keep compiled code; TestMain makes and removes it.
 var compiled string
@@ -72,7 +76,11 @@ func newSite(t testing.TB, token string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)})
+	secrets, err := vault.New(t.Context(), st, vault.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(t.Context(), engine.Options{Store: st, Guest: rt, Vault: secrets, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +111,9 @@ func newSite(t testing.TB, token string) *site {
 	return s
 }
 
+// rests has the workflows that wait for something that does not come by itself.
+var rests = map[string]bool{"wait": true, "ask": true, "hold": true}
+
 // start starts a run and waits until it has ended or needs a decision, unless it sleeps.
 func (s *site) start(workflow, id string, input any, labels map[string]string) flawless.Run {
 	s.t.Helper()
@@ -110,7 +121,7 @@ func (s *site) start(workflow, id string, input any, labels map[string]string) f
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, workflow != "wait")
+	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, !rests[workflow])
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 // What every page has: theme, times, keys, the live connection, the palette. The run page is in run.js.
 import { Idiomorph } from 'idiomorph'
 import { base, h, icon, span, $, $$ } from './dom.js'
+import { copy } from './form.js'
 import { runPage } from './run.js'
 
 document.documentElement.classList.add('js')
@@ -161,8 +162,8 @@ function help() {
   const keys = [['⌘K or Ctrl K', 'go to a run or a page'], ['j k', 'next and previous row'], ['Enter', 'open the row'], ['x', 'select the row'], ['/', 'filter'], ['← →', 'previous and next turn'], ['+ − 0', 'zoom the timeline'], ['?', 'this list'], ['Esc', 'close']]
   dialog('Keys', h('dl', { class: 'kv' }, ...keys.flatMap(([k, v]) => [h('dt', {}, h('kbd', {}, k)), h('dd', {}, v)])))
 }
-const actions = { theme: nextTheme, palette, help }
-document.addEventListener('click', e => { const el = e.target.closest?.('[data-do]'); if (el) actions[el.dataset.do]() })
+const actions = { theme: nextTheme, palette, help, copy }
+document.addEventListener('click', e => { const el = e.target.closest?.('[data-do]'); if (el) actions[el.dataset.do](el) })
 document.addEventListener('keydown', e => {
   if ((e.metaKey || e.ctrlKey) && e.key.toLowerCase() === 'k') { e.preventDefault(); return palette() }
   if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest?.('input, textarea, select, dialog')) return
