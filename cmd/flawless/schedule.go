@@ -146,8 +146,8 @@ func (a *app) scheduleTimesCommand() *cobra.Command {
 	var s flawless.Schedule
 	var count int
 	c := &cobra.Command{Use: "times [NAME]", Short: "List the next times of a schedule or a cron expression", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeSchedule,
-		Long: `Lists the next times of a schedule, or of a cron expression that you consider for
-one. They are those without jitter, even if the schedule is paused.`,
+		Long: `Lists the next times of a schedule, or of a cron expression that you want to
+try. They are those without jitter, even if the schedule is paused.`,
 		Example: "  flawless schedule times nightly\n  flawless schedule times --cron '30 2 * * MON-FRI' --zone Europe/Berlin",
 		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if (len(args) == 1) == (s.Cron != "") {

@@ -62,11 +62,11 @@ func (v *visit) showLimits(status int, problem error) error {
 	if err != nil {
 		return err
 	}
-	waiting, moreWaiting, err := v.sample(flawless.Filter{Status: []flawless.Status{flawless.Waiting, flawless.Running}})
+	waiting, moreWaiting, err := v.upTo(flawless.Filter{Status: []flawless.Status{flawless.Waiting, flawless.Running}})
 	if err != nil {
 		return err
 	}
-	pending, morePending, err := v.sample(flawless.Filter{Status: []flawless.Status{flawless.Pending}})
+	pending, morePending, err := v.upTo(flawless.Filter{Status: []flawless.Status{flawless.Pending}})
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func language(sdk string) string {
 // versionRow is a version of a module on its page.
 type versionRow struct {
 	flawless.Module
-	Open figure
+	Open tally
 }
 
 // showModule shows the versions, workflows and settings of a module.
@@ -106,7 +106,7 @@ func (v *visit) showModule(status int, problem error) error {
 	if len(versions) == 0 {
 		return fmt.Errorf("there is no module %q: %w", name, flawless.NotFound)
 	}
-	open, more, err := v.sample(flawless.Filter{Module: name, Status: flawless.OpenStatuses})
+	open, more, err := v.upTo(flawless.Filter{Module: name, Status: flawless.OpenStatuses})
 	if err != nil {
 		return err
 	}
@@ -121,14 +121,14 @@ func (v *visit) showModule(status int, problem error) error {
 	var rows []versionRow
 	behind := 0
 	for i, m := range versions {
-		rows = append(rows, versionRow{m, figure{by[m.Digest], more}})
+		rows = append(rows, versionRow{m, tally{by[m.Digest], more}})
 		if i > 0 {
 			behind += by[m.Digest]
 		}
 	}
 	newest := versions[0]
-	d := map[string]any{"Name": name, "Newest": newest, "Language": language(newest.Manifest.SDK), "Versions": rows, "Open": figure{len(open), more},
-		"Behind": figure{behind, more}, "Settings": settingsForm(settings, v.r.PostForm), "OpenQuery": openQuery,
+	d := map[string]any{"Name": name, "Newest": newest, "Language": language(newest.Manifest.SDK), "Versions": rows, "Open": tally{len(open), more},
+		"Behind": tally{behind, more}, "Settings": settingsForm(settings, v.r.PostForm), "OpenQuery": openQuery,
 		"Commands": []string{form.Shell("flawless", "module", "set", name, "--retention", "90d", "--concurrency", "20")}}
 	if problem != nil {
 		d["Problem"] = sentence(problem.Error())

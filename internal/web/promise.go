@@ -40,7 +40,7 @@ func (c *console) promises(v *visit) error {
 		}
 		runs = []flawless.Run{r}
 	} else {
-		all, cut, err := v.sample(flawless.Filter{Status: []flawless.Status{flawless.Waiting, flawless.Paused, flawless.Unresolved}})
+		all, cut, err := v.upTo(flawless.Filter{Status: []flawless.Status{flawless.Waiting, flawless.Paused, flawless.Unresolved}})
 		if err != nil {
 			return err
 		}

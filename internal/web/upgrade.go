@@ -26,13 +26,13 @@ type upgradePage struct {
 	Name     string
 	Newest   flawless.Module
 	Older    []versionRow // those with open runs
-	Behind   figure       // open runs on older versions
+	Behind   tally        // open runs on older versions
 	From     int          // only runs of this version; 0 is all
 	Problem  string
 	Commands []string
 
 	Report *flawless.ModuleUpgrade // nil before the check
-	Causes []*cause
+	Causes []*split
 	GoOn   []flawless.RunUpgrade // runs that go on, or were moved
 	Odd    []flawless.RunUpgrade // runs that could not be checked or not be moved
 	Marker template.HTML         // where the progress comes
@@ -42,15 +42,28 @@ type upgradePage struct {
 func (p *upgradePage) Looked() int { return p.Report.Looked() }
 
 // MaxChosen is how many runs can be chosen one by one.
-func (p *upgradePage) MaxChosen() int { return maxBulk }
+func (p *upgradePage) MaxChosen() int { return 200 }
 
-// cause has the runs that diverge in the same way.
-type cause struct {
+// split has the runs that diverge in the same way.
+type split struct {
 	Call       int
 	From       int // version
 	Was, Would side
 	Parts      []flawless.Mismatch // which differ
 	Runs       []flawless.RunUpgrade
+}
+
+// Title says in words how the versions differ.
+func (c *split) Title(version int) string {
+	switch d := c.Runs[0].Divergence; {
+	case d.Call == 0:
+		return "The runs end differently"
+	case d.Logged == nil:
+		return fmt.Sprintf("Version %d makes call %d, which the log does not have", version, c.Call)
+	case d.Asked == nil:
+		return fmt.Sprintf("Version %d does not make call %d", version, c.Call)
+	}
+	return fmt.Sprintf("Version %d makes another call %d", version, c.Call)
 }
 
 // side is what one of two versions does.
@@ -79,7 +92,7 @@ func (v *visit) upgradePage() (*upgradePage, error) {
 	if to, _ := strconv.Atoi(v.r.FormValue("to")); to != 0 && to != p.Newest.Version {
 		p.Problem = fmt.Sprintf("Runs move to the newest version, which is %d. To move them to version %d, add it again: it then is the newest.", p.Newest.Version, to)
 	}
-	open, more, err := v.sample(flawless.Filter{Module: p.Name, Status: flawless.OpenStatuses})
+	open, more, err := v.upTo(flawless.Filter{Module: p.Name, Status: flawless.OpenStatuses})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +103,7 @@ func (v *visit) upgradePage() (*upgradePage, error) {
 	p.Behind.More = more
 	for _, m := range versions[1:] {
 		if n := by[m.Digest]; n > 0 {
-			p.Older = append(p.Older, versionRow{m, figure{n, more}})
+			p.Older = append(p.Older, versionRow{m, tally{n, more}})
 			p.Behind.N += n
 		}
 	}
@@ -187,7 +200,7 @@ var stageWords = map[string]string{"checking": "Replayed", "holding": "Held", "m
 // explainUpgrade puts a report into the page: causes, not runs.
 func (v *visit) explainUpgrade(p *upgradePage, report *flawless.ModuleUpgrade) {
 	p.Report = report
-	by := map[string]*cause{}
+	by := map[string]*split{}
 	files := map[string][]string{}
 	for _, r := range report.Runs {
 		d := r.Divergence
@@ -199,7 +212,7 @@ func (v *visit) explainUpgrade(p *upgradePage, report *flawless.ModuleUpgrade) {
 			p.Odd = append(p.Odd, r)
 			continue
 		}
-		c := &cause{Call: d.Call, From: r.FromVersion, Was: newSide(d.Logged, d.LoggedEnd, d.LoggedSite), Would: newSide(d.Asked, d.AskedEnd, d.AskedSite)}
+		c := &split{Call: d.Call, From: r.FromVersion, Was: newSide(d.Logged, d.LoggedEnd, d.LoggedSite), Would: newSide(d.Asked, d.AskedEnd, d.AskedSite)}
 		var fields []string
 		if d.Logged != nil && d.Asked != nil {
 			c.Parts = d.Logged.Mismatches(*d.Asked)
@@ -215,16 +228,16 @@ func (v *visit) explainUpgrade(p *upgradePage, report *flawless.ModuleUpgrade) {
 		c.Runs = []flawless.RunUpgrade{r}
 		by[key] = c
 		p.Causes = append(p.Causes, c)
-		if len(p.Causes) <= maxCauses {
+		if len(p.Causes) <= maxSplits {
 			c.Was.Lines = v.around(files, p.Name, r.From, c.Was.Site)
 			c.Would.Lines = v.around(files, p.Name, report.Digest, c.Would.Site)
 		}
 	}
-	slices.SortStableFunc(p.Causes, func(a, b *cause) int { return cmp.Compare(len(b.Runs), len(a.Runs)) })
+	slices.SortStableFunc(p.Causes, func(a, b *split) int { return cmp.Compare(len(b.Runs), len(a.Runs)) })
 }
 
-// maxCauses is for how many causes source lines are read.
-const maxCauses = 20
+// maxSplits is for how many of them source lines are read.
+const maxSplits = 20
 
 func kindOf(c *flawless.Call) string {
 	if c == nil {

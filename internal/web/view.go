@@ -101,8 +101,14 @@ func (v *visit) funcs() template.FuncMap {
 		"query": func(q string) template.URL { return template.URL(q) }, // made by url.Values.Encode
 		"size":  size,
 		"inc":   func(n int) int { return n + 1 },
-		"add":   func(a, b int) int { return a + b },
-		"term":  newTerm,
+		"count": func(n int, what string) string { // 1 call, 2 calls
+			if n != 1 {
+				what += "s"
+			}
+			return number(n) + " " + what
+		},
+		"add":  func(a, b int) int { return a + b },
+		"term": newTerm,
 		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
 			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
 		},

@@ -188,7 +188,7 @@ func (v *visit) fail(err error) {
 	if status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", "5")
 	}
-	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(err.Error()), "Retry": status == http.StatusServiceUnavailable}})
+	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))), "Retry": status == http.StatusServiceUnavailable}})
 }
 
 // inProcess is a transport that calls a handler in the same process. Answers are held in memory, except for streams of events.

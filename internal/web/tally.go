@@ -1,0 +1,36 @@
+package web
+
+import "github.com/flawless-engine/flawless"
+
+// maxLooked is how many runs a page looks at to say which of them have something in common, such as a version.
+const maxLooked = 500
+
+// tally is a number of runs among those that were looked at.
+type tally struct {
+	N    int
+	More bool // not all were looked at
+}
+
+// String returns it with separators, and a + if there may be more.
+func (t tally) String() string {
+	if t.More {
+		return number(t.N) + "+"
+	}
+	return number(t.N)
+}
+
+// upTo returns up to maxLooked runs that match a filter, newest first, and whether there are more.
+func (v *visit) upTo(f flawless.Filter) (runs []flawless.Run, more bool, err error) {
+	f.Limit = 200
+	for len(runs) < maxLooked {
+		page, next, err := v.client.Runs(v.ctx(), f)
+		if err != nil {
+			return nil, false, err
+		}
+		runs = append(runs, page...)
+		if f.Cursor = next; next == "" {
+			return runs, false, nil
+		}
+	}
+	return runs, true, nil
+}
