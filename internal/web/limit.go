@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ func (v *visit) showLimits(status int, problem error) error {
 	for i, l := range limits {
 		rows[i] = limitRow{Limit: l, Queue: queue{Name: l.Host}}
 		for _, r := range waiting {
-			if w := r.Waiting; w != nil && w.Kind == flawless.WaitLimit && w.Name == l.Host {
+			if w := r.Waiting; w != nil && w.Kind == flawless.WaitLimit && appliesTo(l.Host, w.Name) {
 				rows[i].Queue.Waiting = append(rows[i].Queue.Waiting, r)
 			}
 		}
@@ -92,6 +93,13 @@ func (v *visit) showLimits(status int, problem error) error {
 	}
 	v.show(status, "limits.html", &view{Title: "Limits", Here: "/limits", Data: d})
 	return nil
+}
+
+// appliesTo reports whether the limit of a host, with or without a port, may be what a run waits for that calls a host. What the run
+// waits for has no port.
+func appliesTo(limit, host string) bool {
+	name, _, err := net.SplitHostPort(limit)
+	return limit == host || err == nil && name == host
 }
 
 // caps returns the modules whose runs are capped, with those of the runs that wait for that.

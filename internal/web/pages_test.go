@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/cluster"
+	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // fillPages makes something of each kind for the pages besides runs.
@@ -395,9 +399,18 @@ func TestScheduleForms(t *testing.T) {
 func TestLimitsSayWhoWaits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
+	host := strings.TrimPrefix(s.outside.URL, "http://")
+	if _, err := s.client.SetLimit(t.Context(), host, "1/d", 1); err != nil {
+		t.Fatal(err)
+	}
+	s.start("charge", "first", s.outside.URL+"/", nil)
+	if _, _, err := s.client.Start(t.Context(), client.Start{Module: "guest", Workflow: "charge", Input: json.RawMessage(`"` + s.outside.URL + `/"`), ID: "limited"}, false); err != nil {
+		t.Fatal(err)
+	}
+	s.until("limited", func(r flawless.Run) bool { return r.Waiting != nil && r.Waiting.Kind == flawless.WaitLimit })
 	s.fillPages()
 	_, body := s.get("/limits")
-	for _, want := range []string{"api.example.com", "10/s", "honoured for 24 h", `href="/runs/pending"`} {
+	for _, want := range []string{"api.example.com", "10/s", "honoured for 24 h", `href="/runs/pending"`, `href="/runs/limited"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %s", want)
 		}
@@ -407,7 +420,7 @@ func TestLimitsSayWhoWaits(t *testing.T) {
 		status int
 	}{
 		{url.Values{"do": {"limit"}, "host": {"b.example.com"}, "rate": {"5/m"}, "burst": {"2"}}, 303}, {url.Values{"do": {"limit"}, "host": {"b.example.com"}, "rate": {"often"}}, 400},
-		{url.Values{"do": {"limit"}, "host": {"b.example.com"}, "rate": {"5/m"}, "burst": {"two"}}, 400}, {url.Values{"do": {"unlimit"}, "host": {"api.example.com"}}, 303},
+		{url.Values{"do": {"limit"}, "host": {"b.example.com"}, "rate": {"5/m"}, "burst": {"two"}}, 400}, {url.Values{"do": {"unlimit"}, "host": {"api.example.com"}}, 303}, {url.Values{"do": {"unlimit"}, "host": {host}}, 303},
 		{url.Values{"do": {"cap"}, "module": {"guest"}, "concurrency": {"0"}}, 303}, {url.Values{"do": {"cap"}, "module": {"none"}, "concurrency": {"1"}}, 404},
 		{url.Values{"do": {"host"}, "host": {"c.example.com"}, "key": {"honoured"}, "within": {"12h"}, "retry": {"none"}}, 303},
 		{url.Values{"do": {"host"}, "host": {"c.example.com"}, "key": {"honoured"}}, 400}, {url.Values{"do": {"unhost"}, "host": {"pay.example.com"}}, 303},
@@ -541,6 +554,64 @@ func TestSettingsShowAndRemoveViews(t *testing.T) {
 	s.send("POST", "/settings", url.Values{"do": {"unview"}, "view": {"<i>failed</i>"}})
 	if all, err := s.client.Views(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("the views are %+v, %v", all, err)
+	}
+}
+
+// node is a cluster of one node.
+type node struct{ cluster.Roster }
+
+// Away implements engine.Cluster.
+func (*node) Away() (time.Time, string) { return time.Time{}, "" }
+
+// Ready implements engine.Cluster.
+func (*node) Ready(context.Context) error { return nil }
+
+func TestNodesDrainAndAcceptTheHistory(t *testing.T) {
+	t.Parallel()
+	s := newSiteWith(t, "", func(st *store.Store, o *engine.Options) {
+		if err := st.PutNode(t.Context(), nil, &flawless.Node{ID: "nod_1", Name: "<b>a", Address: "localhost:1", Version: "1", Calls: 2.5}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.ChangeHistory(t.Context(), func(h *flawless.History) bool {
+			*h = flawless.History{Open: true, Since: time.Unix(1e9, 0), Reasons: []string{"<i>the database went back"}, Held: 3, Known: 1,
+				Rings: []flawless.HistoryRing{{ID: "rng_1", Node: "lost<i>", State: flawless.RingMissing, Why: "it had shards", Shards: []int{7}, Held: 3, Known: 1}}}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		o.Owner, o.Cluster = "nod_1", &node{cluster.Roster{Store: st, Self: "nod_1", Seen: func() cluster.View { return cluster.View{} }}}
+	})
+	_, body := s.get("/nodes")
+	for _, want := range []string{"The database may have lost calls", "3 open runs are held", "&lt;i&gt;the database went back", "lost&lt;i&gt;", "missing", "Accept, and resume 3 runs", "&lt;b&gt;a", "2.5", `value="drain"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not have %s", want)
+		}
+	}
+	draining := func() bool {
+		all, err := s.client.Nodes(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		return all[0].Draining
+	}
+	if s.send("POST", "/nodes", url.Values{"do": {"drain"}, "node": {"nod_1"}}); !draining() {
+		t.Error("the node does not drain")
+	}
+	if _, body := s.get("/nodes"); !strings.Contains(body, `value="undrain"`) {
+		t.Error("the page does not offer to take it back")
+	}
+	if s.send("POST", "/nodes", url.Values{"do": {"undrain"}, "node": {"nod_1"}}); draining() {
+		t.Error("the node still drains")
+	}
+	if resp, body := s.send("POST", "/nodes", url.Values{"do": {"drain"}, "node": {"none"}}); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, `role="alert"`) {
+		t.Errorf("an unknown node: status %d", resp.StatusCode)
+	}
+	s.send("POST", "/nodes", url.Values{"do": {"accept"}, "note": {"restored"}})
+	if h, err := s.client.History(t.Context()); err != nil || h.Open || h.Note != "restored" || h.Who != who {
+		t.Errorf("the history is %+v, %v", h, err)
+	}
+	if _, body := s.get("/nodes"); !strings.Contains(body, "The history was accepted") {
+		t.Error("the page does not say that the history was accepted")
 	}
 }
 

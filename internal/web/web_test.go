@@ -64,6 +64,12 @@ type site struct {
 // newSite starts a server. Connections to /hang of the service outside break after the request was read.
 func newSite(t testing.TB, token string) *site {
 	t.Helper()
+	return newSiteWith(t, token, func(*store.Store, *engine.Options) {})
+}
+
+// newSiteWith is [newSite] with other options of the engine, or something in the store already.
+func newSiteWith(t testing.TB, token string, change func(*store.Store, *engine.Options)) *site {
+	t.Helper()
 	bin, err := guestModule()
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +86,9 @@ func newSite(t testing.TB, token string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: st, Guest: rt, Vault: secrets, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)})
+	o := engine.Options{Store: st, Guest: rt, Vault: secrets, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)}
+	change(st, &o)
+	e, err := engine.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
