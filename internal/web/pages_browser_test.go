@@ -2,6 +2,8 @@ package web
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -30,6 +32,33 @@ func TestOtherPagesInABrowser(t *testing.T) {
 	}
 	if wrong := b.problems(); len(wrong) > 0 {
 		t.Errorf("the browser reports %q", wrong)
+	}
+}
+
+// TestModulesAreAddedInABrowser adds a module from a file, and one that is none.
+func TestModulesAreAddedInABrowser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	b := newBrowser(t)
+	bin, err := guestModule()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"broken.wasm": []byte("no module"), "other.wasm": bin} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.do(chromedp.Navigate(s.URL + "/modules"))
+		b.until(`document.querySelector('#upload').checkVisibility()`)
+		b.do(chromedp.SetUploadFiles(`#upload [name=file]`, []string{file}))
+		b.until(`document.querySelector('#upload [name=name]').value !== ''`)
+		b.eval(`document.querySelector('#upload button').click(); ''`)
+		if name == "broken.wasm" {
+			b.until(`document.querySelector('#upload [role=status]').classList.contains('failed') && document.querySelector('#upload [role=status]').textContent.includes('WebAssembly')`)
+			continue
+		}
+		b.until(`location.pathname === '/modules/other' && document.querySelector('h1').textContent === 'other'`)
 	}
 }
 
