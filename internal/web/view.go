@@ -4,19 +4,19 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/admin"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
 //go:embed page
@@ -76,7 +76,7 @@ var hidden = regexp.MustCompile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u
 // funcs returns what templates can call.
 func (v *visit) funcs() template.FuncMap {
 	now := v.now()
-	return template.FuncMap{
+	all := template.FuncMap{
 		"icon": icon,
 		"asset": func(name string) string {
 			return v.base + "/static/" + name + "?v=" + v.assets[name].tag
@@ -97,28 +97,15 @@ func (v *visit) funcs() template.FuncMap {
 			}
 			return all[0]
 		},
-		"path":  url.PathEscape,
-		"query": func(q string) template.URL { return template.URL(q) }, // made by url.Values.Encode
-		"size":  size,
-		"inc":   func(n int) int { return n + 1 },
-		"count": func(n int, what string) string { // 1 call, 2 calls
-			if n != 1 {
-				what += "s"
-			}
-			return number(n) + " " + what
-		},
-		"add":  func(a, b int) int { return a + b },
-		"term": newTerm,
 		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
 			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
 		},
-		"retry": func(ms *int64) string { return retryWords(*ms) },
-		"bool":  func(b bool) string { return strconv.FormatBool(b) },
-		"clock": func(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000") },
-		"sortedLabels": func(l map[string]string) []label {
-			return sortedLabels(l)
-		},
+		"bool":         func(b bool) string { return strconv.FormatBool(b) },
+		"clock":        func(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000") },
+		"sortedLabels": word.SortedLabels,
 	}
+	maps.Copy(all, admin.Funcs())
+	return all
 }
 
 // words has the states in the words of the console.
@@ -149,23 +136,6 @@ func relative(at, now time.Time) string {
 	return span(d) + " ago"
 }
 
-// span returns a duration with the precision that people need.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d d", int(d.Hours()/24))
-}
-
 func took(r flawless.Run, now time.Time) string {
 	if r.Ended == nil {
 		return span(now.Sub(r.Created))
@@ -175,81 +145,6 @@ func took(r flawless.Run, now time.Time) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return span(d)
-}
-
-// number returns a number with separators of thousands.
-func number(n any) string {
-	s := fmt.Sprint(n)
-	if _, err := strconv.ParseUint(s, 10, 64); err != nil {
-		return s
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// size returns a number of bytes as people say it.
-func size(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1000*1000:
-		return fmt.Sprintf("%.0f kB", float64(n)/1000)
-	case n < 1000*1000*1000:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1000*1000))
-	}
-	return fmt.Sprintf("%.1f GB", float64(n)/(1000*1000*1000))
-}
-
-// pretty returns JSON with line breaks, or the text itself if it is none.
-func pretty(b []byte) string {
-	var out bytes.Buffer
-	if json.Indent(&out, b, "", "  ") != nil {
-		return strings.ToValidUTF8(string(b), "�")
-	}
-	return out.String()
-}
-
-// shorten returns at most n bytes of a text, and whole characters.
-func shorten(n int, s any) string {
-	text := fmt.Sprint(s)
-	if b, is := s.(json.RawMessage); is {
-		text = string(b)
-	}
-	text = strings.ToValidUTF8(text, "�")
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
-}
-
-// bareURL returns a request without https://, which people do not need.
-func bareURL(s string) string {
-	return strings.Replace(strings.Replace(s, "https://", "", 1), "http://", "", 1)
-}
-
-// sentence returns an error message as a sentence.
-func sentence(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(r)) + s[size:]
-	if s != "" && !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
-}
-
-type label struct{ Name, Value string }
-
-func sortedLabels(l map[string]string) []label {
-	var all []label
-	for _, name := range sortedKeys(l) {
-		all = append(all, label{name, l[name]})
-	}
-	return all
 }
 
 // says is what a run waits for, or how it ended, in words.
@@ -307,3 +202,11 @@ func explain(r flawless.Run, now time.Time) says {
 	}
 	return says{}
 }
+
+// Short names for the words of all pages.
+func span(d time.Duration) string { return word.Span(d) }
+func number(n any) string         { return word.Number(n) }
+func pretty(b []byte) string      { return word.Pretty(b) }
+func shorten(n int, s any) string { return word.Shorten(n, s) }
+func bareURL(s string) string     { return word.BareURL(s) }
+func sentence(s string) string    { return word.Sentence(s) }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/web/admin"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
@@ -57,15 +58,9 @@ func Handler(o Options) http.Handler {
 	c.pages.HandleFunc("POST /runs/{id}/{verb}", c.page(c.act))
 	c.pages.HandleFunc("GET /inbox", c.page(c.inbox))
 	c.pages.HandleFunc("POST /inbox", c.page(c.decide))
-	c.moduleRoutes()
-	c.upgradeRoutes()
-	c.scheduleRoutes()
-	c.limitRoutes()
-	c.stateRoutes()
-	c.promiseRoutes()
-	c.secretRoutes()
-	c.nodeRoutes()
-	c.settingsRoutes()
+	for _, r := range admin.Routes() {
+		c.pages.HandleFunc(r.Pattern, c.page(func(v *visit) error { return r.Serve(v.admin()) }))
+	}
 	c.pages.HandleFunc("GET /login", c.login)
 	c.pages.HandleFunc("POST /login", c.login)
 	c.pages.HandleFunc("POST /logout", c.logout)
@@ -239,3 +234,14 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // ctx returns the context of the request.
 func (v *visit) ctx() context.Context { return v.r.Context() }
+
+// admin returns the request for the pages of package admin.
+func (v *visit) admin() *admin.Visit {
+	return &admin.Visit{W: v.w, R: v.r, Client: v.client, Base: v.base, Login: v.keys != nil, Who: who, Now: v.now,
+		Show: func(status int, name string, p admin.Page) {
+			v.show(status, name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		},
+		Render: func(name string, p admin.Page) ([]byte, error) {
+			return v.render(name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		}}
+}

@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"cmp"
@@ -15,19 +15,22 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) scheduleRoutes() {
-	c.pages.HandleFunc("GET /schedules", c.page(c.schedules))
-	c.pages.HandleFunc("GET /new/schedule", c.page(c.newSchedule))
-	c.pages.HandleFunc("POST /new/schedule", c.page(c.newSchedule))
-	c.pages.HandleFunc("GET /schedules/{name}", c.page(func(v *visit) error { return v.showSchedule(http.StatusOK, &schedulePage{}) }))
-	c.pages.HandleFunc("POST /schedules/{name}", c.page(c.changeSchedule))
+func scheduleRoutes() []Route {
+	return []Route{
+		{"GET /schedules", schedules},
+		{"GET /new/schedule", newSchedule},
+		{"POST /new/schedule", newSchedule},
+		{"GET /schedules/{name}", func(v *Visit) error { return v.showSchedule(http.StatusOK, &schedulePage{}) }},
+		{"POST /schedules/{name}", changeSchedule},
+	}
 }
 
 // schedules lists the schedules, those that start next first.
-func (c *console) schedules(v *visit) error {
-	all, err := v.client.Schedules(v.ctx())
+func schedules(v *Visit) error {
+	all, err := v.Client.Schedules(v.ctx())
 	if err != nil {
 		return err
 	}
@@ -38,7 +41,7 @@ func (c *console) schedules(v *visit) error {
 		return s.Next.Unix()
 	}
 	slices.SortStableFunc(all, func(a, b flawless.Schedule) int { return cmp.Compare(next(a), next(b)) })
-	v.show(http.StatusOK, "schedules.html", &view{Title: "Schedules", Here: "/schedules", Data: map[string]any{"Schedules": all}})
+	v.Show(http.StatusOK, "schedules.html", Page{Title: "Schedules", Here: "/schedules", Data: map[string]any{"Schedules": all}})
 	return nil
 }
 
@@ -85,8 +88,8 @@ func (p *schedulePage) OverlapWords(o flawless.Overlap) string {
 }
 
 // prepare completes the page with what the server knows.
-func (p *schedulePage) prepare(v *visit) error {
-	modules, err := v.client.Modules(v.ctx())
+func (p *schedulePage) prepare(v *Visit) error {
+	modules, err := v.Client.Modules(v.ctx())
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (p *schedulePage) prepare(v *visit) error {
 		for _, w := range m.Manifest.Workflows {
 			name := m.Name + "/" + w.Name
 			if p.Workflows = append(p.Workflows, name); name == chosen && len(w.Input) > 0 {
-				p.Schema = pretty(w.Input)
+				p.Schema = word.Pretty(w.Input)
 			}
 		}
 	}
@@ -134,7 +137,7 @@ func filledSchedule(s flawless.Schedule) url.Values {
 		}
 	}
 	var labels []string
-	for _, l := range sortedLabels(s.Labels) {
+	for _, l := range word.SortedLabels(s.Labels) {
 		labels = append(labels, l.Name+"="+l.Value)
 	}
 	out.Set("labels", strings.Join(labels, "\n"))
@@ -200,7 +203,7 @@ func (p *schedulePage) command(s flawless.Schedule) string {
 			words = append(words, f.flag, text)
 		}
 	}
-	for _, l := range sortedLabels(s.Labels) {
+	for _, l := range word.SortedLabels(s.Labels) {
 		words = append(words, "--label", l.Name+"="+l.Value)
 	}
 	if !p.New {
@@ -210,10 +213,10 @@ func (p *schedulePage) command(s flawless.Schedule) string {
 }
 
 // preview shows the next times of what was filled in.
-func (p *schedulePage) preview(v *visit) error {
-	times, err := v.client.ScheduleTimes(v.ctx(), strings.TrimSpace(p.Get("cron")), strings.TrimSpace(p.Get("zone")), 10)
+func (p *schedulePage) preview(v *Visit) error {
+	times, err := v.Client.ScheduleTimes(v.ctx(), strings.TrimSpace(p.Get("cron")), strings.TrimSpace(p.Get("zone")), 10)
 	if err != nil {
-		p.Problems = map[string]string{"cron": sentence(err.Error())}
+		p.Problems = map[string]string{"cron": word.Sentence(err.Error())}
 		return err
 	}
 	p.Times, p.Preview = times, true
@@ -226,14 +229,14 @@ func (p *schedulePage) preview(v *visit) error {
 }
 
 // newSchedule shows the form for a new schedule, its next times, or adds it.
-func (c *console) newSchedule(v *visit) error {
-	p := &schedulePage{New: true, Filled: v.r.PostForm}
-	if v.r.Method == http.MethodGet {
-		p.Filled = url.Values{"workflow": {v.r.URL.Query().Get("workflow")}}
-	} else if err := v.r.ParseForm(); err != nil {
+func newSchedule(v *Visit) error {
+	p := &schedulePage{New: true, Filled: v.R.PostForm}
+	if v.R.Method == http.MethodGet {
+		p.Filled = url.Values{"workflow": {v.R.URL.Query().Get("workflow")}}
+	} else if err := v.R.ParseForm(); err != nil {
 		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
 	} else {
-		p.Filled = v.r.PostForm
+		p.Filled = v.R.PostForm
 	}
 	status := http.StatusOK
 	switch p.Get("do") {
@@ -244,12 +247,12 @@ func (c *console) newSchedule(v *visit) error {
 	case "save":
 		s, ok := p.read()
 		if ok {
-			_, err := v.client.SetSchedule(v.ctx(), s, false)
+			_, err := v.Client.SetSchedule(v.ctx(), s, false)
 			if err == nil {
-				http.Redirect(v.w, v.r, v.base+"/schedules/"+url.PathEscape(s.Name), http.StatusSeeOther)
+				http.Redirect(v.W, v.R, v.Base+"/schedules/"+url.PathEscape(s.Name), http.StatusSeeOther)
 				return nil
 			}
-			p.Problem = sentence(err.Error())
+			p.Problem = word.Sentence(err.Error())
 			return v.again(err, func(status int) error { return v.showNewSchedule(status, p) })
 		}
 		status = http.StatusBadRequest
@@ -257,79 +260,79 @@ func (c *console) newSchedule(v *visit) error {
 	return v.showNewSchedule(status, p)
 }
 
-func (v *visit) showNewSchedule(status int, p *schedulePage) error {
+func (v *Visit) showNewSchedule(status int, p *schedulePage) error {
 	if err := p.prepare(v); err != nil {
 		return err
 	}
-	v.show(status, "newschedule.html", &view{Title: "New schedule", Here: "/schedules", Data: p})
+	v.Show(status, "newschedule.html", Page{Title: "New schedule", Here: "/schedules", Data: p})
 	return nil
 }
 
 // showSchedule shows a schedule, its next times and its runs.
-func (v *visit) showSchedule(status int, p *schedulePage) (err error) {
-	name := v.r.PathValue("name")
-	if p.Schedule, err = v.client.Schedule(v.ctx(), name); err != nil {
+func (v *Visit) showSchedule(status int, p *schedulePage) (err error) {
+	name := v.R.PathValue("name")
+	if p.Schedule, err = v.Client.Schedule(v.ctx(), name); err != nil {
 		return err
 	}
 	if p.Filled == nil {
 		p.Filled = filledSchedule(p.Schedule)
 	}
 	if !p.Preview {
-		p.Times, err = v.client.ScheduleTimes(v.ctx(), p.Schedule.Cron, p.Schedule.Zone, 10)
+		p.Times, err = v.Client.ScheduleTimes(v.ctx(), p.Schedule.Cron, p.Schedule.Zone, 10)
 		if err != nil {
-			p.Problem = cmp.Or(p.Problem, sentence(err.Error()))
+			p.Problem = cmp.Or(p.Problem, word.Sentence(err.Error()))
 		}
 	}
-	runs, next, err := v.client.Runs(v.ctx(), flawless.Filter{Labels: map[string]string{"schedule": name}, Limit: 20})
+	runs, next, err := v.Client.Runs(v.ctx(), flawless.Filter{Labels: map[string]string{"schedule": name}, Limit: 20})
 	if err != nil {
 		return err
 	}
 	p.Runs, p.More = runs, next != ""
-	p.Key = cmp.Or(p.Key, flawless.NewRunID(v.now()))
+	p.Key = cmp.Or(p.Key, flawless.NewRunID(v.Now()))
 	if err := p.prepare(v); err != nil {
 		return err
 	}
 	if p.Commands == nil {
 		p.Commands = []string{form.Shell("flawless", "schedule", "show", name), form.Shell("flawless", "schedule", "trigger", name), form.Shell("flawless", "schedule", "times", name)}
 	}
-	v.show(status, "schedule.html", &view{Title: name, Here: "/schedules", Data: p})
+	v.Show(status, "schedule.html", Page{Title: name, Here: "/schedules", Data: p})
 	return nil
 }
 
 // changeSchedule does something to a schedule.
-func (c *console) changeSchedule(v *visit) (err error) {
-	name, f := v.r.PathValue("name"), v.r.PostFormValue
+func changeSchedule(v *Visit) (err error) {
+	name, f := v.R.PathValue("name"), v.R.PostFormValue
 	p := &schedulePage{}
-	to := v.base + "/schedules/" + url.PathEscape(name)
+	to := v.Base + "/schedules/" + url.PathEscape(name)
 	switch f("do") {
 	case "pause":
-		_, err = v.client.PauseSchedule(v.ctx(), name, f("why"))
+		_, err = v.Client.PauseSchedule(v.ctx(), name, f("why"))
 	case "resume":
-		_, err = v.client.ResumeSchedule(v.ctx(), name)
+		_, err = v.Client.ResumeSchedule(v.ctx(), name)
 	case "trigger":
 		var r flawless.Run
-		if r, _, err = v.client.TriggerSchedule(v.ctx(), name, f("once")); err == nil {
-			to = v.base + "/runs/" + url.PathEscape(r.ID)
+		if r, _, err = v.Client.TriggerSchedule(v.ctx(), name, f("once")); err == nil {
+			to = v.Base + "/runs/" + url.PathEscape(r.ID)
 		}
 	case "remove":
-		if err = v.client.RemoveSchedule(v.ctx(), name); err == nil {
-			to = v.base + "/schedules"
+		if err = v.Client.RemoveSchedule(v.ctx(), name); err == nil {
+			to = v.Base + "/schedules"
 		}
 	case "backfill":
 		var from, until time.Time
-		if from, err = parseTime(f("from")); err == nil {
-			until, err = parseTime(f("to"))
+		if from, err = word.ParseTime(f("from")); err == nil {
+			until, err = word.ParseTime(f("to"))
 		}
 		if err != nil {
 			p.Problem = "Give both times in a form such as 2026-01-31T15:04 (UTC)."
 			return v.showSchedule(http.StatusBadRequest, p)
 		}
-		b, err := v.client.BackfillSchedule(v.ctx(), name, from, until)
+		b, err := v.Client.BackfillSchedule(v.ctx(), name, from, until)
 		if err == nil {
 			p.Filling = &b
 			return v.showSchedule(http.StatusOK, p)
 		}
-		p.Problem = sentence(err.Error())
+		p.Problem = word.Sentence(err.Error())
 		return v.again(err, func(status int) error { return v.showSchedule(status, p) })
 	case "preview", "save":
 		return v.editSchedule(name, to)
@@ -337,17 +340,17 @@ func (c *console) changeSchedule(v *visit) (err error) {
 		return fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	}
 	if err != nil {
-		p.Problem = sentence(err.Error())
+		p.Problem = word.Sentence(err.Error())
 		return v.again(err, func(status int) error { return v.showSchedule(status, p) })
 	}
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 	return nil
 }
 
 // editSchedule shows the next times of a changed schedule, or keeps the change.
-func (v *visit) editSchedule(name, to string) (err error) {
-	p := &schedulePage{Filled: v.r.PostForm}
-	if p.Schedule, err = v.client.Schedule(v.ctx(), name); err != nil {
+func (v *Visit) editSchedule(name, to string) (err error) {
+	p := &schedulePage{Filled: v.R.PostForm}
+	if p.Schedule, err = v.Client.Schedule(v.ctx(), name); err != nil {
 		return err
 	}
 	if p.Get("do") == "preview" {
@@ -360,10 +363,10 @@ func (v *visit) editSchedule(name, to string) (err error) {
 	if !ok {
 		return v.showSchedule(http.StatusBadRequest, p)
 	}
-	if _, err := v.client.SetSchedule(v.ctx(), s, true); err != nil {
-		p.Problem = sentence(err.Error())
+	if _, err := v.Client.SetSchedule(v.ctx(), s, true); err != nil {
+		p.Problem = word.Sentence(err.Error())
 		return v.again(err, func(status int) error { return v.showSchedule(status, p) })
 	}
-	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 	return nil
 }

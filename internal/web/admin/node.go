@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"fmt"
@@ -7,11 +7,14 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) nodeRoutes() {
-	c.pages.HandleFunc("GET /nodes", c.page(func(v *visit) error { return v.showNodes(http.StatusOK, nil) }))
-	c.pages.HandleFunc("POST /nodes", c.page(c.changeNode))
+func nodeRoutes() []Route {
+	return []Route{
+		{"GET /nodes", func(v *Visit) error { return v.showNodes(http.StatusOK, nil) }},
+		{"POST /nodes", changeNode},
+	}
 }
 
 // nodeRow is a node in the list.
@@ -24,8 +27,8 @@ type nodeRow struct {
 func (n nodeRow) Rate() string { return fmt.Sprintf("%.1f", n.Calls) }
 
 // showNodes shows the servers, and whether the history of the database is in question.
-func (v *visit) showNodes(status int, problem error) error {
-	nodes, err := v.client.Nodes(v.ctx())
+func (v *Visit) showNodes(status int, problem error) error {
+	nodes, err := v.Client.Nodes(v.ctx())
 	if err != nil {
 		return err
 	}
@@ -33,35 +36,35 @@ func (v *visit) showNodes(status int, problem error) error {
 	for i, n := range nodes {
 		rows[i] = nodeRow{n, time.Duration(n.LeaseAge) * time.Millisecond}
 	}
-	history, err := v.client.History(v.ctx())
+	history, err := v.Client.History(v.ctx())
 	if err != nil {
 		return err
 	}
-	health, err := v.client.Health(v.ctx())
+	health, err := v.Client.Health(v.ctx())
 	if err != nil {
 		return err
 	}
 	d := map[string]any{"Nodes": rows, "History": history, "Health": health, "Commands": []string{"flawless node list", form.Shell("flawless", "node", "drain", "NAME", "--wait"), "flawless history"}}
 	if problem != nil {
-		d["Problem"] = sentence(problem.Error())
+		d["Problem"] = word.Sentence(problem.Error())
 	}
-	v.show(status, "nodes.html", &view{Title: "Nodes", Here: "/nodes", Data: d})
+	v.Show(status, "nodes.html", Page{Title: "Nodes", Here: "/nodes", Data: d})
 	return nil
 }
 
 // changeNode drains a node, or accepts the history.
-func (c *console) changeNode(v *visit) (err error) {
-	switch v.r.PostFormValue("do") {
+func changeNode(v *Visit) (err error) {
+	switch v.R.PostFormValue("do") {
 	case "drain", "undrain":
-		_, err = v.client.DrainNode(v.ctx(), v.r.PostFormValue("node"), v.r.PostFormValue("do") == "drain")
+		_, err = v.Client.DrainNode(v.ctx(), v.R.PostFormValue("node"), v.R.PostFormValue("do") == "drain")
 	case "accept":
-		_, err = v.client.AcceptHistory(v.ctx(), who, v.r.PostFormValue("note"))
+		_, err = v.Client.AcceptHistory(v.ctx(), v.Who, v.R.PostFormValue("note"))
 	default:
 		return fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	}
 	if err != nil {
 		return v.again(err, func(status int) error { return v.showNodes(status, err) })
 	}
-	http.Redirect(v.w, v.r, v.base+"/nodes", http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/nodes", http.StatusSeeOther)
 	return nil
 }

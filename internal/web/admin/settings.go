@@ -1,15 +1,18 @@
-package web
+package admin
 
 import (
 	"fmt"
 	"net/http"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) settingsRoutes() {
-	c.pages.HandleFunc("GET /settings", c.page(func(v *visit) error { return v.showSettings(http.StatusOK, nil) }))
-	c.pages.HandleFunc("POST /settings", c.page(c.changeServer))
+func settingsRoutes() []Route {
+	return []Route{
+		{"GET /settings", func(v *Visit) error { return v.showSettings(http.StatusOK, nil) }},
+		{"POST /settings", changeServer},
+	}
 }
 
 // statRow has the counts of the runs of a module.
@@ -20,21 +23,21 @@ type statRow struct {
 }
 
 // showSettings shows what the server is, how it does, and the saved views.
-func (v *visit) showSettings(status int, problem error) error {
+func (v *Visit) showSettings(status int, problem error) error {
 	ctx := v.ctx()
-	health, err := v.client.Health(ctx)
+	health, err := v.Client.Health(ctx)
 	if err != nil {
 		return err
 	}
-	stats, err := v.client.Stats(ctx)
+	stats, err := v.Client.Stats(ctx)
 	if err != nil {
 		return err
 	}
-	views, err := v.client.Views(ctx)
+	views, err := v.Client.Views(ctx)
 	if err != nil {
 		return err
 	}
-	build, err := v.client.Version(ctx)
+	build, err := v.Client.Version(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,35 +50,35 @@ func (v *visit) showSettings(status int, problem error) error {
 		}
 		rows = append(rows, row)
 	}
-	d := map[string]any{"Health": health, "Stats": rows, "Statuses": flawless.Statuses, "Views": views, "Build": build, "Server": v.r.Host + v.base,
+	d := map[string]any{"Health": health, "Stats": rows, "Statuses": flawless.Statuses, "Views": views, "Build": build, "Server": v.R.Host + v.Base,
 		"Commands": []string{"flawless stats", "flawless view list", "flawless store check"}}
 	if health.Check != nil { // the store has files of its own
-		check, err := v.client.StoreCheck(ctx)
+		check, err := v.Client.StoreCheck(ctx)
 		if err != nil {
 			return err
 		}
 		d["Check"] = check
 	}
 	if problem != nil {
-		d["Problem"] = sentence(problem.Error())
+		d["Problem"] = word.Sentence(problem.Error())
 	}
-	v.show(status, "settings.html", &view{Title: "Settings", Here: "/settings", Data: d})
+	v.Show(status, "settings.html", Page{Title: "Settings", Here: "/settings", Data: d})
 	return nil
 }
 
 // changeServer removes a saved view, or starts a check of the store.
-func (c *console) changeServer(v *visit) (err error) {
-	switch v.r.PostFormValue("do") {
+func changeServer(v *Visit) (err error) {
+	switch v.R.PostFormValue("do") {
 	case "unview":
-		err = v.client.RemoveView(v.ctx(), v.r.PostFormValue("view"))
+		err = v.Client.RemoveView(v.ctx(), v.R.PostFormValue("view"))
 	case "check":
-		_, err = v.client.CheckStore(v.ctx())
+		_, err = v.Client.CheckStore(v.ctx())
 	default:
 		return fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	}
 	if err != nil {
 		return v.again(err, func(status int) error { return v.showSettings(status, err) })
 	}
-	http.Redirect(v.w, v.r, v.base+"/settings", http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/settings", http.StatusSeeOther)
 	return nil
 }

@@ -1,8 +1,7 @@
-package web
+package admin
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,15 +13,18 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) moduleRoutes() {
-	c.pages.HandleFunc("GET /modules", c.page(c.modules))
-	c.pages.HandleFunc("GET /modules/{name}", c.page(func(v *visit) error { return v.showModule(http.StatusOK, nil) }))
-	c.pages.HandleFunc("POST /modules/{name}", c.page(c.changeModule))
-	c.pages.HandleFunc("GET /modules/{name}/source", c.page(c.source))
-	c.pages.HandleFunc("GET /modules/{name}/start/{workflow}", c.page(c.startForm))
-	c.pages.HandleFunc("POST /modules/{name}/start/{workflow}", c.page(c.startRun))
+func moduleRoutes() []Route {
+	return []Route{
+		{"GET /modules", modules},
+		{"GET /modules/{name}", func(v *Visit) error { return v.showModule(http.StatusOK, nil) }},
+		{"POST /modules/{name}", changeModule},
+		{"GET /modules/{name}/source", source},
+		{"GET /modules/{name}/start/{workflow}", startForm},
+		{"POST /modules/{name}/start/{workflow}", startRun},
+	}
 }
 
 // moduleRow is a module in the list.
@@ -34,8 +36,8 @@ type moduleRow struct {
 }
 
 // modules lists the modules of the server.
-func (c *console) modules(v *visit) error {
-	all, err := v.client.Modules(v.ctx())
+func modules(v *Visit) error {
+	all, err := v.Client.Modules(v.ctx())
 	if err != nil {
 		return err
 	}
@@ -56,13 +58,13 @@ func (c *console) modules(v *visit) error {
 		}
 		rows = append(rows, row)
 	}
-	v.show(http.StatusOK, "modules.html", &view{Title: "Modules", Here: "/modules", Data: map[string]any{"Modules": rows, "OpenQuery": openQuery}})
+	v.Show(http.StatusOK, "modules.html", Page{Title: "Modules", Here: "/modules", Data: map[string]any{"Modules": rows, "OpenQuery": openQuery}})
 	return nil
 }
 
 // moduleStats returns the counts of runs by module.
-func (v *visit) moduleStats() (map[string]flawless.ModuleStats, error) {
-	stats, err := v.client.Stats(v.ctx())
+func (v *Visit) moduleStats() (map[string]flawless.ModuleStats, error) {
+	stats, err := v.Client.Stats(v.ctx())
 	out := map[string]flawless.ModuleStats{}
 	for _, m := range stats.Modules {
 		out[m.Module] = m
@@ -97,9 +99,9 @@ type versionRow struct {
 }
 
 // showModule shows the versions, workflows and settings of a module.
-func (v *visit) showModule(status int, problem error) error {
-	name := v.r.PathValue("name")
-	versions, err := v.client.Module(v.ctx(), name)
+func (v *Visit) showModule(status int, problem error) error {
+	name := v.R.PathValue("name")
+	versions, err := v.Client.Module(v.ctx(), name)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (v *visit) showModule(status int, problem error) error {
 	if err != nil {
 		return err
 	}
-	settings, err := v.client.Settings(v.ctx(), name)
+	settings, err := v.Client.Settings(v.ctx(), name)
 	if err != nil {
 		return err
 	}
@@ -128,12 +130,12 @@ func (v *visit) showModule(status int, problem error) error {
 	}
 	newest := versions[0]
 	d := map[string]any{"Name": name, "Newest": newest, "Language": language(newest.Manifest.SDK), "Versions": rows, "Open": tally{len(open), more},
-		"Behind": tally{behind, more}, "Settings": settingsForm(settings, v.r.PostForm), "OpenQuery": openQuery,
+		"Behind": tally{behind, more}, "Settings": settingsForm(settings, v.R.PostForm), "OpenQuery": openQuery,
 		"Commands": []string{form.Shell("flawless", "module", "set", name, "--retention", "90d", "--concurrency", "20")}}
 	if problem != nil {
-		d["Problem"] = sentence(problem.Error())
+		d["Problem"] = word.Sentence(problem.Error())
 	}
-	v.show(status, "module.html", &view{Title: name, Here: "/modules", Data: d})
+	v.Show(status, "module.html", Page{Title: name, Here: "/modules", Data: d})
 	return nil
 }
 
@@ -176,8 +178,8 @@ func retryMS(text string) (ms int64, err error) {
 }
 
 // changeModule changes the settings of a module, or removes one of its versions.
-func (c *console) changeModule(v *visit) error {
-	name, f := v.r.PathValue("name"), v.r.PostFormValue
+func changeModule(v *Visit) error {
+	name, f := v.R.PathValue("name"), v.R.PostFormValue
 	err := fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	switch f("do") {
 	case "set":
@@ -187,9 +189,9 @@ func (c *console) changeModule(v *visit) error {
 		if n < 1 {
 			return v.showModule(http.StatusBadRequest, fmt.Errorf("the form names no version"))
 		}
-		if _, err = v.client.RemoveModule(v.ctx(), name, n); err == nil {
-			if left, err := v.client.Module(v.ctx(), name); err != nil || len(left) == 0 {
-				http.Redirect(v.w, v.r, v.base+"/modules", http.StatusSeeOther)
+		if _, err = v.Client.RemoveModule(v.ctx(), name, n); err == nil {
+			if left, err := v.Client.Module(v.ctx(), name); err != nil || len(left) == 0 {
+				http.Redirect(v.W, v.R, v.Base+"/modules", http.StatusSeeOther)
 				return nil
 			}
 		}
@@ -197,24 +199,12 @@ func (c *console) changeModule(v *visit) error {
 	if err != nil {
 		return v.again(err, func(status int) error { return v.showModule(status, err) })
 	}
-	http.Redirect(v.w, v.r, v.base+"/modules/"+url.PathEscape(name), http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/modules/"+url.PathEscape(name), http.StatusSeeOther)
 	return nil
 }
 
-// again shows a page again with the error of what was asked for there, or returns the error if it is not for that page.
-func (v *visit) again(err error, show func(status int) error) error {
-	status := http.StatusBadRequest
-	if refused := (*client.Refusal)(nil); errors.As(err, &refused) {
-		status = refused.Status
-	}
-	if status == http.StatusUnauthorized || status >= http.StatusInternalServerError || v.ctx().Err() != nil {
-		return err
-	}
-	return show(status)
-}
-
-func (v *visit) setModule(name string) (err error) {
-	f := v.r.PostFormValue
+func (v *Visit) setModule(name string) (err error) {
+	f := v.R.PostFormValue
 	var change client.SettingsChange
 	keep, retry := int64(0), int64(0)
 	switch text := strings.TrimSpace(f("retention")); text {
@@ -244,16 +234,16 @@ func (v *visit) setModule(name string) (err error) {
 		}
 		*n.to = &i
 	}
-	_, err = v.client.ChangeSettings(v.ctx(), name, change)
+	_, err = v.Client.ChangeSettings(v.ctx(), name, change)
 	return err
 }
 
 // source shows the source files in a version of a module.
-func (c *console) source(v *visit) error {
-	name, q := v.r.PathValue("name"), v.r.URL.Query()
+func source(v *Visit) error {
+	name, q := v.R.PathValue("name"), v.R.URL.Query()
 	of := client.SourceOf{Digest: q.Get("digest")}
 	of.Version, _ = strconv.Atoi(q.Get("version"))
-	files, err := v.client.Source(v.ctx(), name, of)
+	files, err := v.Client.Source(v.ctx(), name, of)
 	if err != nil {
 		return err
 	}
@@ -265,7 +255,7 @@ func (c *console) source(v *visit) error {
 		of.File = files.Files[max(i, 0)].Name
 	}
 	if of.File != "" {
-		one, err := v.client.Source(v.ctx(), name, of)
+		one, err := v.Client.Source(v.ctx(), name, of)
 		if err != nil {
 			return err
 		}
@@ -273,6 +263,6 @@ func (c *console) source(v *visit) error {
 			d["File"], d["Lines"] = one.Files[0], strings.Split(strings.TrimSuffix(one.Files[0].Text, "\n"), "\n")
 		}
 	}
-	v.show(http.StatusOK, "source.html", &view{Title: "Source of " + name, Here: "/modules", Data: d})
+	v.Show(http.StatusOK, "source.html", Page{Title: "Source of " + name, Here: "/modules", Data: d})
 	return nil
 }

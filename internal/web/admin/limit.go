@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"cmp"
@@ -13,11 +13,14 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) limitRoutes() {
-	c.pages.HandleFunc("GET /limits", c.page(func(v *visit) error { return v.showLimits(http.StatusOK, nil) }))
-	c.pages.HandleFunc("POST /limits", c.page(c.changeLimit))
+func limitRoutes() []Route {
+	return []Route{
+		{"GET /limits", func(v *Visit) error { return v.showLimits(http.StatusOK, nil) }},
+		{"POST /limits", changeLimit},
+	}
 }
 
 // queue is what runs wait for in turn: the rate limit of a host, or a place among the runs of a module or key.
@@ -54,12 +57,12 @@ type limitRow struct {
 }
 
 // showLimits shows who waits for whom, and since when.
-func (v *visit) showLimits(status int, problem error) error {
-	limits, err := v.client.Limits(v.ctx())
+func (v *Visit) showLimits(status int, problem error) error {
+	limits, err := v.Client.Limits(v.ctx())
 	if err != nil {
 		return err
 	}
-	hosts, err := v.client.Hosts(v.ctx())
+	hosts, err := v.Client.Hosts(v.ctx())
 	if err != nil {
 		return err
 	}
@@ -85,13 +88,13 @@ func (v *visit) showLimits(status int, problem error) error {
 	if err != nil {
 		return err
 	}
-	d := map[string]any{"Limits": rows, "Hosts": hosts, "Caps": caps, "Keys": keyQueues(pending), "Sampled": moreWaiting || morePending, "Filled": v.r.PostForm,
+	d := map[string]any{"Limits": rows, "Hosts": hosts, "Caps": caps, "Keys": keyQueues(pending), "Sampled": moreWaiting || morePending, "Filled": v.R.PostForm,
 		"Commands": []string{form.Shell("flawless", "limit", "set", "api.example.com", "10/s", "--burst", "5"), form.Shell("flawless", "module", "set", "shop", "--concurrency", "20"),
 			form.Shell("flawless", "host", "set", "api.stripe.com", "--idempotency-key", "honoured", "--within", "24h")}}
 	if problem != nil {
-		d["Problem"] = sentence(problem.Error())
+		d["Problem"] = word.Sentence(problem.Error())
 	}
-	v.show(status, "limits.html", &view{Title: "Limits", Here: "/limits", Data: d})
+	v.Show(status, "limits.html", Page{Title: "Limits", Here: "/limits", Data: d})
 	return nil
 }
 
@@ -103,8 +106,8 @@ func appliesTo(limit, host string) bool {
 }
 
 // caps returns the modules whose runs are capped, with those of the runs that wait for that.
-func (v *visit) caps(pending []flawless.Run) (out []*queue, err error) {
-	modules, err := v.client.Modules(v.ctx())
+func (v *Visit) caps(pending []flawless.Run) (out []*queue, err error) {
+	modules, err := v.Client.Modules(v.ctx())
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func (v *visit) caps(pending []flawless.Run) (out []*queue, err error) {
 		return nil, err
 	}
 	for _, m := range modules {
-		s, err := v.client.Settings(v.ctx(), m.Name)
+		s, err := v.Client.Settings(v.ctx(), m.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -162,9 +165,9 @@ func keyQueues(pending []flawless.Run) (out []*queue) {
 }
 
 // changeLimit sets or removes a limit, a cap, or the settings of a host.
-func (c *console) changeLimit(v *visit) (err error) {
-	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
-	number := func(name string) int {
+func changeLimit(v *Visit) (err error) {
+	f := func(name string) string { return strings.TrimSpace(v.R.PostFormValue(name)) }
+	whole := func(name string) int {
 		n, bad := strconv.Atoi(cmp.Or(f(name), "0"))
 		if bad != nil {
 			err = fmt.Errorf("%.50q is not a number", f(name))
@@ -173,33 +176,33 @@ func (c *console) changeLimit(v *visit) (err error) {
 	}
 	switch f("do") {
 	case "limit":
-		burst := number("burst")
+		burst := whole("burst")
 		if err == nil {
-			_, err = v.client.SetLimit(v.ctx(), f("host"), f("rate"), burst)
+			_, err = v.Client.SetLimit(v.ctx(), f("host"), f("rate"), burst)
 		}
 	case "unlimit":
-		err = v.client.RemoveLimit(v.ctx(), f("host"))
+		err = v.Client.RemoveLimit(v.ctx(), f("host"))
 	case "cap":
-		n := number("concurrency")
+		n := whole("concurrency")
 		if err == nil {
-			_, err = v.client.ChangeSettings(v.ctx(), f("module"), client.SettingsChange{Concurrency: &n})
+			_, err = v.Client.ChangeSettings(v.ctx(), f("module"), client.SettingsChange{Concurrency: &n})
 		}
 	case "host":
 		err = v.setHost(f)
 	case "unhost":
-		err = v.client.RemoveHost(v.ctx(), f("host"))
+		err = v.Client.RemoveHost(v.ctx(), f("host"))
 	default:
 		return fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	}
 	if err != nil {
 		return v.again(err, func(status int) error { return v.showLimits(status, err) })
 	}
-	http.Redirect(v.w, v.r, v.base+"/limits", http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/limits", http.StatusSeeOther)
 	return nil
 }
 
 // setHost changes the settings of a host that were filled in.
-func (v *visit) setHost(f func(string) string) error {
+func (v *Visit) setHost(f func(string) string) error {
 	var change client.HostChange
 	ms := int64(0)
 	switch f("key") {
@@ -221,7 +224,7 @@ func (v *visit) setHost(f func(string) string) error {
 		}
 		change.RetryForMS = &retry
 	}
-	_, err := v.client.ChangeHost(v.ctx(), f("host"), change)
+	_, err := v.Client.ChangeHost(v.ctx(), f("host"), change)
 	return err
 }
 

@@ -1,6 +1,9 @@
-package web
+package admin
 
-import "github.com/flawless-engine/flawless"
+import (
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/word"
+)
 
 // maxLooked is how many runs a page looks at to say which of them have something in common, such as a version.
 const maxLooked = 500
@@ -14,16 +17,16 @@ type tally struct {
 // String returns it with separators, and a + if there may be more.
 func (t tally) String() string {
 	if t.More {
-		return number(t.N) + "+"
+		return word.Number(t.N) + "+"
 	}
-	return number(t.N)
+	return word.Number(t.N)
 }
 
 // upTo returns up to maxLooked runs that match a filter, newest first, and whether there are more.
-func (v *visit) upTo(f flawless.Filter) (runs []flawless.Run, more bool, err error) {
+func (v *Visit) upTo(f flawless.Filter) (runs []flawless.Run, more bool, err error) {
 	f.Limit = 200
 	for len(runs) < maxLooked {
-		page, next, err := v.client.Runs(v.ctx(), f)
+		page, next, err := v.Client.Runs(v.ctx(), f)
 		if err != nil {
 			return nil, false, err
 		}

@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"errors"
@@ -11,12 +11,15 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) promiseRoutes() {
-	c.pages.HandleFunc("GET /promises", c.page(c.promises))
-	c.pages.HandleFunc("GET /runs/{id}/promises/{call}", c.page(c.promise))
-	c.pages.HandleFunc("POST /runs/{id}/promises/{call}", c.page(c.promise))
+func promiseRoutes() []Route {
+	return []Route{
+		{"GET /promises", promises},
+		{"GET /runs/{id}/promises/{call}", promise},
+		{"POST /runs/{id}/promises/{call}", promise},
+	}
 }
 
 // maxPromiseRuns is in how many runs open promises are looked for.
@@ -29,12 +32,12 @@ type promiseRow struct {
 }
 
 // promises lists the open promises of one run, or of the newest runs that wait for one: the API has no list of all.
-func (c *console) promises(v *visit) error {
-	id := strings.TrimSpace(v.r.URL.Query().Get("run"))
+func promises(v *Visit) error {
+	id := strings.TrimSpace(v.R.URL.Query().Get("run"))
 	var runs []flawless.Run
 	more := false
 	if id != "" {
-		r, err := v.client.Run(v.ctx(), id, false)
+		r, err := v.Client.Run(v.ctx(), id, false)
 		if err != nil {
 			return err
 		}
@@ -53,7 +56,7 @@ func (c *console) promises(v *visit) error {
 	}
 	var rows []promiseRow
 	for _, r := range runs {
-		open, err := v.client.Promises(v.ctx(), r.ID)
+		open, err := v.Client.Promises(v.ctx(), r.ID)
 		if errors.Is(err, flawless.NotFound) {
 			continue // it is gone by now
 		}
@@ -68,7 +71,7 @@ func (c *console) promises(v *visit) error {
 			rows = append(rows, row)
 		}
 	}
-	v.show(http.StatusOK, "promises.html", &view{Title: "Promises", Here: "/promises", Data: map[string]any{"Promises": rows, "Run": id, "More": more,
+	v.Show(http.StatusOK, "promises.html", Page{Title: "Promises", Here: "/promises", Data: map[string]any{"Promises": rows, "Run": id, "More": more,
 		"Commands": []string{"flawless workflow promise list RUN", `flawless workflow promise settle TOKEN '{"approved":true}'`}}})
 	return nil
 }
@@ -87,30 +90,30 @@ type promisePage struct {
 func (p *promisePage) Get(name string) string { return p.Filled.Get(name) }
 
 // promise shows the form that settles a promise, or settles it.
-func (c *console) promise(v *visit) error {
-	id := v.r.PathValue("id")
-	open, err := v.client.Promises(v.ctx(), id)
+func promise(v *Visit) error {
+	id := v.R.PathValue("id")
+	open, err := v.Client.Promises(v.ctx(), id)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(open, func(p flawless.Promise) bool { return fmt.Sprint(p.Call) == v.r.PathValue("call") })
+	i := slices.IndexFunc(open, func(p flawless.Promise) bool { return fmt.Sprint(p.Call) == v.R.PathValue("call") })
 	if i < 0 {
-		return fmt.Errorf("call %.20s of run %s has no open promise: somebody may have settled it already: %w", v.r.PathValue("call"), id, flawless.NotFound)
+		return fmt.Errorf("call %.20s of run %s has no open promise: somebody may have settled it already: %w", v.R.PathValue("call"), id, flawless.NotFound)
 	}
 	p := &promisePage{Promise: open[i], Value: form.Of("value", open[i].Schema), Filled: url.Values{}}
 	if p.Value.Label == "" {
 		p.Value.Label = "Value"
 	}
 	show := func(status int) error {
-		v.show(status, "promise.html", &view{Title: "Promise " + p.Promise.Name, Here: "/promises", Data: p})
+		v.Show(status, "promise.html", Page{Title: "Promise " + p.Promise.Name, Here: "/promises", Data: p})
 		return nil
 	}
-	if v.r.Method == http.MethodGet {
+	if v.R.Method == http.MethodGet {
 		p.Commands = []string{form.Shell("flawless", "workflow", "promise", "settle", p.Promise.Token, "JSON")}
 		return show(http.StatusOK)
 	}
-	do := v.r.PostFormValue("do")
-	p.Filled = v.r.PostForm
+	do := v.R.PostFormValue("do")
+	p.Filled = v.R.PostForm
 	value, ok := p.Value.Read(p.Filled)
 	switch do {
 	case "show", "settle":
@@ -125,19 +128,19 @@ func (c *console) promise(v *visit) error {
 				v.curl(http.MethodPost, "/promises/"+url.PathEscape(p.Promise.Token), value)}
 			return show(http.StatusOK)
 		}
-		_, err = v.client.Settle(v.ctx(), p.Promise.Token, value)
+		_, err = v.Client.Settle(v.ctx(), p.Promise.Token, value)
 	case "reject":
 		text := strings.TrimSpace(p.Get("error"))
 		if text == "" {
 			p.Problem = "Say what the error is: the code gets it."
 			return show(http.StatusBadRequest)
 		}
-		_, err = v.client.Reject(v.ctx(), p.Promise.Token, text, who)
+		_, err = v.Client.Reject(v.ctx(), p.Promise.Token, text, v.Who)
 	default:
 		return fmt.Errorf("the form does not say what to do: %w", flawless.Invalid)
 	}
 	if err != nil {
-		p.Problem = sentence(err.Error())
+		p.Problem = word.Sentence(err.Error())
 		if refused := (*client.Refusal)(nil); errors.As(err, &refused) && do == "settle" {
 			placed := len(refused.Faults)
 			for _, f := range refused.Faults {
@@ -151,6 +154,6 @@ func (c *console) promise(v *visit) error {
 		}
 		return v.again(err, show)
 	}
-	http.Redirect(v.w, v.r, v.base+"/runs/"+url.PathEscape(id), http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/runs/"+url.PathEscape(id), http.StatusSeeOther)
 	return nil
 }

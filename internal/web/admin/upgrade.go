@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"bytes"
@@ -14,11 +14,14 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
-func (c *console) upgradeRoutes() {
-	c.pages.HandleFunc("GET /modules/{name}/upgrade", c.page(c.upgradeForm))
-	c.pages.HandleFunc("POST /modules/{name}/upgrade", c.page(c.upgrade))
+func upgradeRoutes() []Route {
+	return []Route{
+		{"GET /modules/{name}/upgrade", upgradeForm},
+		{"POST /modules/{name}/upgrade", upgrade},
+	}
 }
 
 // upgradePage is about the open runs of a module that are on older versions than the newest.
@@ -78,9 +81,9 @@ type sourceLine struct {
 	On   bool // the call is here
 }
 
-func (v *visit) upgradePage() (*upgradePage, error) {
-	p := &upgradePage{Name: v.r.PathValue("name")}
-	versions, err := v.client.Module(v.ctx(), p.Name)
+func (v *Visit) upgradePage() (*upgradePage, error) {
+	p := &upgradePage{Name: v.R.PathValue("name")}
+	versions, err := v.Client.Module(v.ctx(), p.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +91,8 @@ func (v *visit) upgradePage() (*upgradePage, error) {
 		return nil, fmt.Errorf("there is no module %q: %w", p.Name, flawless.NotFound)
 	}
 	p.Newest = versions[0]
-	p.From, _ = strconv.Atoi(v.r.FormValue("from"))
-	if to, _ := strconv.Atoi(v.r.FormValue("to")); to != 0 && to != p.Newest.Version {
+	p.From, _ = strconv.Atoi(v.R.FormValue("from"))
+	if to, _ := strconv.Atoi(v.R.FormValue("to")); to != 0 && to != p.Newest.Version {
 		p.Problem = fmt.Sprintf("Runs move to the newest version, which is %d. To move them to version %d, add it again: it then is the newest.", p.Newest.Version, to)
 	}
 	open, more, err := v.upTo(flawless.Filter{Module: p.Name, Status: flawless.OpenStatuses})
@@ -115,16 +118,16 @@ func (v *visit) upgradePage() (*upgradePage, error) {
 	return p, nil
 }
 
-func (v *visit) upgradeView(p *upgradePage) *view {
-	return &view{Title: fmt.Sprintf("Upgrade %s to version %d", p.Name, p.Newest.Version), Here: "/modules", Data: p}
+func (v *Visit) upgradeView(p *upgradePage) Page {
+	return Page{Title: fmt.Sprintf("Upgrade %s to version %d", p.Name, p.Newest.Version), Here: "/modules", Data: p}
 }
 
-func (c *console) upgradeForm(v *visit) error {
+func upgradeForm(v *Visit) error {
 	p, err := v.upgradePage()
 	if err != nil {
 		return err
 	}
-	v.show(http.StatusOK, "upgrade.html", v.upgradeView(p))
+	v.Show(http.StatusOK, "upgrade.html", v.upgradeView(p))
 	return nil
 }
 
@@ -133,23 +136,23 @@ const marker = `<i id="progress-here"></i>`
 
 // upgrade checks runs, or moves them. The progress is a part of the page, which the browser shows while it arrives; so it needs no
 // script.
-func (c *console) upgrade(v *visit) error {
+func upgrade(v *Visit) error {
 	p, err := v.upgradePage()
 	if err != nil {
 		return err
 	}
-	o := client.Upgrade{From: p.From, Limit: 2000, Who: who}
+	o := client.Upgrade{From: p.From, Limit: 2000, Who: v.Who}
 	title := "Checking"
-	switch v.r.PostFormValue("do") {
+	switch v.R.PostFormValue("do") {
 	case "check":
 		o.DryRun = true
 	case "move":
-		title, o.AllOrNothing = "Moving", v.r.PostFormValue("all") == "true"
+		title, o.AllOrNothing = "Moving", v.R.PostFormValue("all") == "true"
 	case "chosen":
-		title, o.Runs, o.From = "Moving", v.r.PostForm["run"], 0
+		title, o.Runs, o.From = "Moving", v.R.PostForm["run"], 0
 		if len(o.Runs) == 0 {
 			p.Problem = "Choose the runs to move."
-			v.show(http.StatusBadRequest, "upgrade.html", v.upgradeView(p))
+			v.Show(http.StatusBadRequest, "upgrade.html", v.upgradeView(p))
 			return nil
 		}
 	default:
@@ -157,16 +160,16 @@ func (c *console) upgrade(v *visit) error {
 	}
 	waits := *p
 	waits.Marker = template.HTML(marker)
-	page, err := v.render("upgrade.html", v.upgradeView(&waits))
+	page, err := v.Render("upgrade.html", v.upgradeView(&waits))
 	if err != nil {
 		return err
 	}
 	head, _, _ := bytes.Cut(page, []byte(marker))
-	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	v.w.Header().Set("X-Accel-Buffering", "no")
-	out := http.NewResponseController(v.w)
+	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.W.Header().Set("X-Accel-Buffering", "no")
+	out := http.NewResponseController(v.W)
 	write := func(b []byte) {
-		_, _ = v.w.Write(b)
+		_, _ = v.W.Write(b)
 		_ = out.Flush() // what cannot be flushed comes at the end
 	}
 	write(fmt.Appendf(slices.Clone(head), `<div class="panel pad doing" role="status"><p class="lead">%s…</p>`, title))
@@ -177,16 +180,16 @@ func (c *console) upgrade(v *visit) error {
 		}
 		last = done
 		write(fmt.Appendf(nil, `<p class="step"><progress aria-label="%s" max="%d" value="%d"></progress> %s: %s of %s runs</p>`,
-			stageWords[stage], max(all, 1), done, cmp.Or(stageWords[stage], "Working"), number(done), number(all)))
+			stageWords[stage], max(all, 1), done, cmp.Or(stageWords[stage], "Working"), word.Number(done), word.Number(all)))
 	}
-	report, err := v.client.Upgrade(v.ctx(), p.Name, o)
+	report, err := v.Client.Upgrade(v.ctx(), p.Name, o)
 	if err != nil {
-		p.Problem = sentence(err.Error())
+		p.Problem = word.Sentence(err.Error())
 	} else {
 		v.explainUpgrade(p, &report)
 	}
 	p.Marker = template.HTML(marker)
-	if page, err = v.render("upgrade.html", v.upgradeView(p)); err != nil {
+	if page, err = v.Render("upgrade.html", v.upgradeView(p)); err != nil {
 		return err
 	}
 	_, tail, _ := bytes.Cut(page, []byte(marker))
@@ -198,7 +201,7 @@ func (c *console) upgrade(v *visit) error {
 var stageWords = map[string]string{"checking": "Replayed", "holding": "Held", "moving": "Moved"}
 
 // explainUpgrade puts a report into the page: causes, not runs.
-func (v *visit) explainUpgrade(p *upgradePage, report *flawless.ModuleUpgrade) {
+func (v *Visit) explainUpgrade(p *upgradePage, report *flawless.ModuleUpgrade) {
 	p.Report = report
 	by := map[string]*split{}
 	files := map[string][]string{}
@@ -251,11 +254,11 @@ func newSide(c *flawless.Call, end *flawless.Ended, site string) side {
 	s := side{Site: site}
 	switch {
 	case c != nil:
-		s.What, s.Body = describeCall(c), shorten(2000, string(c.Body))
+		s.What, s.Body = describeCall(c), word.Shorten(2000, string(c.Body))
 	case end != nil && end.Failure != nil:
-		s.What = "ends with the error " + shorten(300, end.Failure.Message)
+		s.What = "ends with the error " + word.Shorten(300, end.Failure.Message)
 	case end != nil:
-		s.What = "returns " + shorten(300, string(end.Output))
+		s.What = "returns " + word.Shorten(300, string(end.Output))
 	default:
 		s.What = "makes no call here"
 	}
@@ -268,7 +271,7 @@ func describeCall(c *flawless.Call) string {
 	_ = json.Unmarshal(c.Head, &h) // what is missing is left out
 	switch c.Kind {
 	case "http":
-		return h.Method + " " + bareURL(h.URL)
+		return h.Method + " " + word.BareURL(h.URL)
 	case "spawn":
 		return "spawn " + h.Module + "/" + h.Workflow
 	}
@@ -276,7 +279,7 @@ func describeCall(c *flawless.Call) string {
 }
 
 // around returns the source lines around a call, or nil if the version does not carry them.
-func (v *visit) around(files map[string][]string, module, digest, site string) (out []sourceLine) {
+func (v *Visit) around(files map[string][]string, module, digest, site string) (out []sourceLine) {
 	file, line, ok := strings.Cut(site, ":")
 	at, err := strconv.Atoi(line)
 	if !ok || err != nil {
@@ -285,12 +288,12 @@ func (v *visit) around(files map[string][]string, module, digest, site string) (
 	key := digest + " " + file
 	if _, had := files[key]; !had {
 		files[key] = nil
-		if src, err := v.client.Source(v.ctx(), module, client.SourceOf{Digest: digest, File: file}); err == nil && len(src.Files) > 0 {
+		if src, err := v.Client.Source(v.ctx(), module, client.SourceOf{Digest: digest, File: file}); err == nil && len(src.Files) > 0 {
 			files[key] = strings.Split(src.Files[0].Text, "\n")
 		}
 	}
 	for n := max(at-4, 1); n <= min(at+4, len(files[key])); n++ {
-		out = append(out, sourceLine{n, shorten(300, files[key][n-1]), n == at})
+		out = append(out, sourceLine{n, word.Shorten(300, files[key][n-1]), n == at})
 	}
 	return out
 }

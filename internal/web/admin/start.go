@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"bytes"
@@ -15,15 +15,16 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
 // startForm shows the form that starts a run of a workflow.
-func (c *console) startForm(v *visit) error {
+func startForm(v *Visit) error {
 	p, err := v.startPage()
 	if err != nil {
 		return err
 	}
-	p.fresh = flawless.NewRunID(v.now())
+	p.fresh = flawless.NewRunID(v.Now())
 	return v.showStart(http.StatusOK, p)
 }
 
@@ -59,13 +60,13 @@ func newTerm(p interface {
 	return term{name, label, holder, hint, p.Get(name), p.Wrong(name)}
 }
 
-func (v *visit) startPage() (*startPage, error) {
-	name, workflow := v.r.PathValue("name"), v.r.PathValue("workflow")
-	versions, err := v.client.Module(v.ctx(), name)
+func (v *Visit) startPage() (*startPage, error) {
+	name, workflow := v.R.PathValue("name"), v.R.PathValue("workflow")
+	versions, err := v.Client.Module(v.ctx(), name)
 	if err != nil {
 		return nil, err
 	}
-	want, _ := strconv.Atoi(v.r.FormValue("version"))
+	want, _ := strconv.Atoi(v.R.FormValue("version"))
 	for _, m := range versions {
 		if w := m.Workflow(workflow); w != nil && (want == 0 || want == m.Version) {
 			p := &startPage{Module: m, Workflow: w, Input: form.Of("in", w.Input), Filled: url.Values{}, Problems: map[string]string{}}
@@ -81,36 +82,36 @@ func (v *visit) startPage() (*startPage, error) {
 	return nil, fmt.Errorf("module %s has no workflow %q: %w", name, workflow, flawless.NotFound)
 }
 
-func (v *visit) showStart(status int, p *startPage) error {
-	v.show(status, "start.html", &view{Title: "Start " + p.Workflow.Name, Here: "/modules", Data: p})
+func (v *Visit) showStart(status int, p *startPage) error {
+	v.Show(status, "start.html", Page{Title: "Start " + p.Workflow.Name, Here: "/modules", Data: p})
 	return nil
 }
 
 // startRun starts the run of a form, or shows the same as a command. The form carries the id of the run, so that sending it twice
 // starts one run.
-func (c *console) startRun(v *visit) error {
+func startRun(v *Visit) error {
 	p, err := v.startPage()
 	if err != nil {
 		return err
 	}
-	p.Filled = v.r.PostForm
-	if p.fresh = v.r.PostFormValue("fresh"); flawless.CheckID(p.fresh) != nil {
-		p.fresh = flawless.NewRunID(v.now())
+	p.Filled = v.R.PostForm
+	if p.fresh = v.R.PostFormValue("fresh"); flawless.CheckID(p.fresh) != nil {
+		p.fresh = flawless.NewRunID(v.Now())
 	}
-	s, ok := p.read(v.now())
+	s, ok := p.read(v.Now())
 	if !ok {
 		return v.showStart(http.StatusBadRequest, p)
 	}
-	if v.r.PostFormValue("step") == "show" {
+	if v.R.PostFormValue("step") == "show" {
 		p.Commands = v.startCommands(s, p)
 		return v.showStart(http.StatusOK, p)
 	}
-	r, _, err := v.client.Start(v.ctx(), s, false)
+	r, _, err := v.Client.Start(v.ctx(), s, false)
 	if err != nil {
 		p.blame(err)
 		return v.again(err, func(status int) error { return v.showStart(status, p) })
 	}
-	http.Redirect(v.w, v.r, v.base+"/runs/"+url.PathEscape(r.ID), http.StatusSeeOther)
+	http.Redirect(v.W, v.R, v.Base+"/runs/"+url.PathEscape(r.ID), http.StatusSeeOther)
 	return nil
 }
 
@@ -167,7 +168,7 @@ func readLabels(text string) (map[string]string, error) {
 
 // blame puts the problems that the API has found next to their fields.
 func (p *startPage) blame(err error) {
-	p.Problem = sentence(err.Error())
+	p.Problem = word.Sentence(err.Error())
 	refused := (*client.Refusal)(nil)
 	if !errors.As(err, &refused) {
 		return
@@ -187,7 +188,7 @@ func (p *startPage) blame(err error) {
 }
 
 // startCommands returns the start as commands for a shell.
-func (v *visit) startCommands(s client.Start, p *startPage) []string {
+func (v *Visit) startCommands(s client.Start, p *startPage) []string {
 	words := []string{"flawless", "workflow", "start", s.Module, s.Workflow}
 	add := func(flag, value string) {
 		if value != "" {
@@ -196,7 +197,7 @@ func (v *visit) startCommands(s client.Start, p *startPage) []string {
 	}
 	add("--input", string(s.Input))
 	add("--id", s.ID)
-	for _, l := range sortedLabels(s.Labels) {
+	for _, l := range word.SortedLabels(s.Labels) {
 		words = append(words, "--label", l.Name+"="+l.Value)
 	}
 	add("--version", s.Version)
@@ -212,13 +213,13 @@ func (v *visit) startCommands(s client.Start, p *startPage) []string {
 }
 
 // curl returns a request to the API as a command for a shell. The token is left to the environment.
-func (v *visit) curl(method, path string, body any) string {
+func (v *Visit) curl(method, path string, body any) string {
 	scheme := "http"
-	if v.r.TLS != nil || v.r.Header.Get("X-Forwarded-Proto") == "https" {
+	if v.R.TLS != nil || v.R.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
 	}
-	line := "curl -X " + method + " " + form.Quote(scheme+"://"+v.r.Host+v.base+"/api/v1"+path)
-	if v.keys != nil {
+	line := "curl -X " + method + " " + form.Quote(scheme+"://"+v.R.Host+v.Base+"/api/v1"+path)
+	if v.Login {
 		line += ` -H "Authorization: Bearer $FLAWLESS_TOKEN"`
 	}
 	if body == nil {

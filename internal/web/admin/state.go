@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"net/http"
@@ -9,19 +9,21 @@ import (
 	"github.com/flawless-engine/flawless/internal/web/form"
 )
 
-func (c *console) stateRoutes() {
-	c.pages.HandleFunc("GET /state", c.page(c.states))
-	c.pages.HandleFunc("GET /state/{name}", c.page(c.state))
+func stateRoutes() []Route {
+	return []Route{
+		{"GET /state", states},
+		{"GET /state/{name}", state},
+	}
 }
 
 // states lists the values that runs share.
-func (c *console) states(v *visit) error {
-	from := v.r.URL.Query().Get("from")
-	all, next, err := v.client.States(v.ctx(), from, 200)
+func states(v *Visit) error {
+	from := v.R.URL.Query().Get("from")
+	all, next, err := v.Client.States(v.ctx(), from, 200)
 	if err != nil {
 		return err
 	}
-	v.show(http.StatusOK, "states.html", &view{Title: "State", Here: "/state", Data: map[string]any{"States": all, "Next": next, "From": from,
+	v.Show(http.StatusOK, "states.html", Page{Title: "State", Here: "/state", Data: map[string]any{"States": all, "Next": next, "From": from,
 		"Circles": circles(all), "Commands": []string{"flawless state list"}}})
 	return nil
 }
@@ -80,14 +82,14 @@ type claimRow struct {
 const maxClaims = 50
 
 // state shows one value, who holds it and who waits for it.
-func (c *console) state(v *visit) error {
-	s, err := v.client.State(v.ctx(), v.r.PathValue("name"))
+func state(v *Visit) error {
+	s, err := v.Client.State(v.ctx(), v.R.PathValue("name"))
 	if err != nil {
 		return err
 	}
 	row := func(claim flawless.Claim) claimRow {
 		out := claimRow{Claim: claim}
-		if r, err := v.client.Run(v.ctx(), claim.Run, false); err == nil {
+		if r, err := v.Client.Run(v.ctx(), claim.Run, false); err == nil {
 			out.Run = &r
 			if r.Waiting != nil && r.Waiting.Kind == flawless.WaitState {
 				out.Since = r.Waiting.Since
@@ -104,6 +106,6 @@ func (c *console) state(v *visit) error {
 		queue = append(queue, row(claim))
 	}
 	d["Queue"] = queue
-	v.show(http.StatusOK, "state.html", &view{Title: s.Name, Here: "/state", Data: d})
+	v.Show(http.StatusOK, "state.html", Page{Title: s.Name, Here: "/state", Data: d})
 	return nil
 }
