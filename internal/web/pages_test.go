@@ -429,6 +429,9 @@ func TestLimitsSayWhoWaits(t *testing.T) {
 			t.Errorf("%v: status %d, want %d", row.form, resp.StatusCode, row.status)
 		}
 	}
+	if _, body := s.send("POST", "/limits", url.Values{"do": {"host"}, "host": {"d.example.com"}, "key": {"honoured"}, "within": {"soon"}}); !strings.Contains(body, `value="soon"`) || !strings.Contains(body, "honoured\" selected") || strings.Count(body, "d.example.com") != 1 {
+		t.Error("what was filled in is lost, or in another form")
+	}
 	limits, err := s.client.Limits(t.Context())
 	if err != nil || len(limits) != 1 || limits[0].Host != "b.example.com" || limits[0].Rate() != "5/m" || limits[0].Burst != 2 {
 		t.Errorf("the limits are %+v, %v", limits, err)

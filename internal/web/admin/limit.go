@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +89,7 @@ func (v *Visit) showLimits(status int, problem error) error {
 	if err != nil {
 		return err
 	}
-	d := map[string]any{"Limits": rows, "Hosts": hosts, "Caps": caps, "Keys": keyQueues(pending), "Sampled": moreWaiting || morePending, "Filled": v.R.PostForm,
+	d := map[string]any{"Limits": rows, "Hosts": hosts, "Caps": caps, "Keys": keyQueues(pending), "Sampled": moreWaiting || morePending, "Limit": v.filled("limit"), "Cap": v.filled("cap"), "Host": v.filled("host"),
 		"Commands": []string{form.Shell("flawless", "limit", "set", "api.example.com", "10/s", "--burst", "5"), form.Shell("flawless", "module", "set", "shop", "--concurrency", "20"),
 			form.Shell("flawless", "host", "set", "api.stripe.com", "--idempotency-key", "honoured", "--within", "24h")}}
 	if problem != nil {
@@ -96,6 +97,14 @@ func (v *Visit) showLimits(status int, problem error) error {
 	}
 	v.Show(status, "limits.html", Page{Title: "Limits", Here: "/limits", Data: d})
 	return nil
+}
+
+// filled returns what was filled in in one of several forms of a page.
+func (v *Visit) filled(do string) url.Values {
+	if v.R.PostForm.Get("do") != do {
+		return nil
+	}
+	return v.R.PostForm
 }
 
 // appliesTo reports whether the limit of a host, with or without a port, may be what a run waits for that calls a host. What the run
