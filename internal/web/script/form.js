@@ -16,11 +16,11 @@ export async function copy(button) {
 
 // One menu of actions is open at a time; a click elsewhere and Esc close it.
 document.addEventListener('click', e => {
-  for (const open of $$('details.act[open]')) if (!open.contains(e.target)) open.open = false
+  for (const open of $$('details:is(.act, .rowact)[open]')) if (!open.contains(e.target)) open.open = false
 })
 document.addEventListener('keydown', e => {
   if (e.key !== 'Escape') return
-  for (const open of $$('details.act[open]')) { open.open = false; $('summary', open).focus() }
+  for (const open of $$('details:is(.act, .rowact)[open]')) { open.open = false; $('summary', open).focus() }
 })
 
 // A module goes from the file to the API directly: it is large, and the browser then knows how much of it has been sent.
