@@ -328,6 +328,23 @@ func TestUpgradeChecksThenMoves(t *testing.T) {
 	}
 }
 
+// TestUpgradeIsOfferedBehindManyRuns: the page looks only at the newest runs, and must not say that there are no older ones.
+func TestUpgradeIsOfferedBehindManyRuns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("wait", "old", 72, nil)
+	s.addVersion2()
+	for i := range 501 {
+		s.start("wait", fmt.Sprintf("new-%d", i), 72, nil)
+	}
+	if _, body := s.get("/modules/guest/upgrade"); !strings.Contains(body, "There are many open runs") || !strings.Contains(body, `value="check"`) {
+		t.Error("the page does not offer the check")
+	}
+	if _, body := s.send("POST", "/modules/guest/upgrade", url.Values{"do": {"check"}}); !strings.Contains(body, "1 of 1 open runs go on") {
+		t.Error("the check does not find the old run")
+	}
+}
+
 func TestScheduleForms(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")

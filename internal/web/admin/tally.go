@@ -24,7 +24,7 @@ func (t tally) String() string {
 
 // upTo returns up to maxLooked runs that match a filter, newest first, and whether there are more.
 func (v *Visit) upTo(f flawless.Filter) (runs []flawless.Run, more bool, err error) {
-	f.Limit = 200
+	f.Limit = maxLooked
 	for len(runs) < maxLooked {
 		page, next, err := v.Client.Runs(v.ctx(), f)
 		if err != nil {
