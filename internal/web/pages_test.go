@@ -348,6 +348,12 @@ func TestUpgradeIsOfferedBehindManyRuns(t *testing.T) {
 func TestScheduleForms(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
+	if _, body := s.get("/modules/guest"); !strings.Contains(body, `href="/new/schedule?workflow=guest/echo"`) {
+		t.Error("the module does not lead to the form")
+	}
+	if _, body := s.get("/new/schedule?workflow=guest/echo"); !strings.Contains(body, "<option selected>guest/echo</option>") {
+		t.Error("the workflow is not chosen")
+	}
 	form := url.Values{"name": {"nightly"}, "cron": {"30 2 * * *"}, "zone": {"Europe/Berlin"}, "workflow": {"guest/echo"}, "input": {`"x"`}, "overlap": {"queue"}, "jitter": {"30s"}, "labels": {"team=a"}}
 	form.Set("do", "preview")
 	if _, body := s.send("POST", "/new/schedule", form); strings.Count(body, "02:30:00 CE") != 10 || !strings.Contains(body, "flawless schedule add nightly guest echo --cron") {
