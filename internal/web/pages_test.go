@@ -114,6 +114,26 @@ func TestOtherPagesEscapeEverythingAndFollowTheProxy(t *testing.T) {
 	}
 }
 
+func TestOtherPagesNeedTheLogin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "0123456789abcdef")
+	s.fillPages()
+	for _, page := range otherPages {
+		if resp, body := s.get(page.path); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, `action="/login"`) {
+			t.Errorf("%s: status %d", page.path, resp.StatusCode)
+		}
+	}
+	for path, form := range map[string]url.Values{"/secrets": {"do": {"remove"}, "name": {"STRIPE"}}, "/schedules/nightly": {"do": {"remove"}}, "/limits": {"do": {"unlimit"}, "host": {"api.example.com"}},
+		"/new/schedule": {"do": {"preview"}, "cron": {"@daily"}}, "/modules/guest/start/order": {"in/id": {"o"}}, "/modules/guest/upgrade": {"do": {"move"}}} {
+		if resp, body := s.send("POST", path, form); resp.StatusCode != http.StatusUnauthorized || strings.Contains(body, "guest/echo") {
+			t.Errorf("POST %s: status %d", path, resp.StatusCode)
+		}
+	}
+	if all, err := s.client.Secrets(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("the secrets are %+v, %v", all, err)
+	}
+}
+
 // promise returns the open promise of a run.
 func (s *site) promise(run string) flawless.Promise {
 	s.t.Helper()
