@@ -86,6 +86,7 @@ var reach = []rules{
 
 	{"set-schedule", atOwner, true, sameAfter, lookPlan},
 	{"list-schedules", inStore, true, reads, ""},
+	{"list-times", ofServer, true, reads, ""},
 	{"get-schedule", atOwner, true, reads, ""},
 	{"remove-schedule", atOwner, true, "it is removed once", lookPlan},
 	{"pause-schedule", atOwner, true, sameAfter, lookPlan},

@@ -8,6 +8,8 @@ import { listKeys } from './list.js'
 import { bulk, picked } from './bulk.js'
 import { inbox } from './inbox.js'
 import { chart } from './chart.js'
+import './copy.js'
+import './form.js'
 import { runPage } from './run.js'
 
 document.documentElement.classList.add('js')
