@@ -1,6 +1,7 @@
 // What every page has: theme, times, keys, the live connection, the palette. The run page is in run.js.
 import { Idiomorph } from 'idiomorph'
 import { base, h, icon, span, $, $$ } from './dom.js'
+import { mayMorph } from './payload.js'
 import { runPage } from './run.js'
 
 document.documentElement.classList.add('js')
@@ -59,7 +60,7 @@ async function refresh(all) {
     const doc = new DOMParser().parseFromString(await answer.text(), 'text/html')
     for (const id of ['doubts', 'fresh']) {
       const now = document.getElementById(id), next = doc.getElementById(id)
-      if (now && next) Idiomorph.morph(now, next, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated: (name, node) => !(name === 'open' && node.tagName === 'DETAILS') } })
+      if (now && next) Idiomorph.morph(now, next, { ignoreActiveValue: true, callbacks: { beforeNodeMorphed: mayMorph, beforeAttributeUpdated: (name, node) => !(name === 'open' && node.tagName === 'DETAILS') } })
     }
     if (list) rows(list, doc)
     document.dispatchEvent(new Event('fresh'))
