@@ -21,13 +21,19 @@ export class ServerPast {
     Object.assign(this, { id, module, api: `${base}/api/v1/runs/${encodeURIComponent(id)}` })
   }
 
-  /** Yields the pages of the log. Long bodies are not in them; record() has them. */
+  /**
+   * Yields the pages of the log. Long bodies are not in them; record() has them. The next page is asked for as soon as the
+   * server has named it, so that it makes that page while this one is read.
+   */
   async * pages() {
-    for (let from = 0; from >= 0;) {
-      const { body, headers } = await ask(`${this.api}/log?brief=true&from=${from}&limit=${pageLimit}`)
-      const next = /[?&]from=(\d+)/.exec(headers.get('Link') || '')
-      from = next ? Number(next[1]) : -1
-      yield body
+    const url = from => `${this.api}/log?brief=true&from=${from}&limit=${pageLimit}`
+    for (let coming = fetch(url(0)); coming;) {
+      const answer = await coming
+      const next = /[?&]from=(\d+)/.exec(answer.headers.get('Link') || '')
+      coming = next ? fetch(url(next[1])) : null
+      coming?.catch(() => {}) // whoever waits for it gets the error
+      if (!answer.ok) throw new Error((await answer.json()).detail)
+      yield await answer.json()
     }
   }
 
