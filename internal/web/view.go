@@ -42,7 +42,7 @@ func (v *visit) show(status int, name string, p *view) {
 			p.Doubts = n.String()
 		}
 	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/"+name)
+	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/pairs.html", "page/"+name)
 	var b bytes.Buffer
 	if err == nil {
 		err = t.Execute(&b, p)
@@ -72,16 +72,19 @@ func (v *visit) funcs() template.FuncMap {
 		"asset": func(name string) string {
 			return v.base + "/static/" + name + "?v=" + v.assets[name].tag
 		},
-		"runURL": func(id string) string { return v.base + "/runs/" + url.PathEscape(id) },
-		"word":   func(s flawless.Status) string { return words[s] },
-		"ago":    func(t any) template.HTML { return moment(t, now) },
-		"took":   func(r flawless.Run) string { return took(r, now) },
-		"span":   span,
-		"says":   func(r flawless.Run) says { return explain(r, now) },
-		"number": number,
-		"json":   pretty,
-		"short":  shorten,
-		"host":   bareURL,
+		"runURL":   func(id string) string { return v.base + "/runs/" + url.PathEscape(id) },
+		"word":     func(s flawless.Status) string { return words[s] },
+		"ago":      func(t any) template.HTML { return moment(t, now) },
+		"took":     func(r flawless.Run) string { return took(r, now) },
+		"span":     span,
+		"says":     func(r flawless.Run) says { return explain(r, now) },
+		"number":   number,
+		"sentence": sentence,
+		"list":     func(all ...any) []any { return all },
+		"dict":     dict,
+		"json":     pretty,
+		"short":    shorten,
+		"host":     bareURL,
 		"one": func(all []string) string { // what a form with one field shows of a parameter
 			if len(all) == 0 {
 				return ""
@@ -94,6 +97,15 @@ func (v *visit) funcs() template.FuncMap {
 			return sortedLabels(l)
 		},
 	}
+}
+
+// dict makes what a template is called with, from names and values.
+func dict(pairs ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		out[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return out
 }
 
 // words has the states in the words of the console.

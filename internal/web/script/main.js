@@ -1,6 +1,9 @@
 // What every page has: theme, times, keys, the live connection, the palette. The run page is in run.js.
 import { Idiomorph } from 'idiomorph'
 import { base, h, icon, span, $, $$ } from './dom.js'
+import { bundlePage } from './bundle.js'
+import { familyTree } from './family.js'
+import { forkPage } from './fork.js'
 import { mayMorph } from './payload.js'
 import { runPage } from './run.js'
 
@@ -136,7 +139,7 @@ function dialog(label, ...children) {
 }
 async function palette() {
   if ($('dialog')) return
-  const pages = [['overview', 'Overview', '/'], ['inbox', 'Inbox', '/inbox'], ['runs', 'Runs', '/runs'], ['failed', 'Failed runs', '/runs?status=failed'], ['waiting', 'Waiting runs', '/runs?status=waiting']]
+  const pages = [['overview', 'Overview', '/'], ['inbox', 'Inbox', '/inbox'], ['runs', 'Runs', '/runs'], ['failed', 'Failed runs', '/runs?status=failed'], ['waiting', 'Waiting runs', '/runs?status=waiting'], ['runs', 'Open an exported run', '/bundle']]
   const input = h('input', { placeholder: 'Go to a run or a page', 'aria-label': 'Go to', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'found', autocomplete: 'off' }), list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Found' })
   const d = dialog('Go to', input, list)
   let runs = [], at = 0, found = []
@@ -175,3 +178,6 @@ document.addEventListener('keydown', e => {
   else if (e.key === 'x' && tr) { const b = $('input', tr); b.checked = !b.checked; picked() }
 })
 if ($('#run')) runPage($('#run'))
+if ($('#bundle')) bundlePage($('#bundle'))
+familyTree()
+if ($('form.fork')) forkPage($('form.fork'))
