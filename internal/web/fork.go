@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -196,7 +197,7 @@ func (v *visit) offlinePairs(id string, o client.Fork, out flawless.Offline) ([]
 	}
 	b := a.until(out.Turn)
 	for _, g := range o.Answers {
-		b.answers[g.Call] = fmt.Sprint(max(g.Status, 200), " ", shorten(maxShown, g.Body))
+		b.answers[g.Call] = fmt.Sprint(cmp.Or(g.Status, 200), " ", shorten(maxShown, string(g.Body)))
 	}
 	for _, t := range out.Turns {
 		b.turn(t)

@@ -85,7 +85,7 @@ func (c *calls) add(turn int, call flawless.Call, state string) {
 	site, _ := head["at"].(string)
 	delete(head, "at") // other code has other lines
 	same, _ := json.Marshal(head)
-	c.list = append(c.list, made{N: call.N, Turn: turn, Kind: call.Kind, Title: callTitle(call.Kind, head), Site: site, Sent: shorten(maxShown, []byte(call.Body)), State: state,
+	c.list = append(c.list, made{N: call.N, Turn: turn, Kind: call.Kind, Title: callTitle(call.Kind, head), Site: site, Sent: shorten(maxShown, string(call.Body)), State: state,
 		same: call.Kind + string(same) + string(call.Body)})
 }
 
