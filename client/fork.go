@@ -13,7 +13,8 @@ type Fork struct {
 	Turn    int           `json:"turn"` // the last shared turn; 0 means only the start
 	ID      string        `json:"id,omitempty"`
 	Answers []GivenAnswer `json:"answers,omitempty"`
-	Module  []byte        `json:"module,omitempty"` // other code; nil means the run's own
+	Module  []byte        `json:"module,omitempty"`  // other code; nil means the run's own
+	Version int           `json:"version,omitempty"` // number of another version of the run's module, instead of Module
 	Who     string        `json:"who,omitempty"`
 }
 

@@ -23,10 +23,10 @@ func (a *app) forkCommand() *cobra.Command {
 	var offline bool
 	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a new run from a turn of another run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Starts a new run that shares the log of another one up to and including a
-turn, and lets it continue: with other code (--module), with a different
-answer to a call (--answer), or unchanged. Calls that the other run made by
-then get the same answers, even those that arrived later. A call whose outcome
-is unknown waits for a decision.
+turn, and lets it continue: with other code (--module or --version), with a
+different answer to a call (--answer), or unchanged. Calls that the other run
+made by then get the same answers, even those that arrived later. A call whose
+outcome is unknown waits for a decision.
 
 With --offline nothing is sent and nothing is stored. Calls that are in the
 log of the other run get their answers from there, sleeps end at once, and the
@@ -68,6 +68,8 @@ first call that is not in the log is shown and ends the command.`,
 	f.StringArrayVar(&answers, "answer", nil, "CALL=FILE: answer the call with the body in FILE (repeatable)")
 	f.StringArrayVar(&statuses, "status", nil, "CALL=STATUS: HTTP status of the answer to the call (default 200)")
 	f.StringVar(&module, "module", "", "module file to continue with, instead of the module of the run")
+	f.Var(flagvalue.NewInt(&o.Version, 0, 1, flagvalue.MaxInt), "version", "continue with this version of the run's module, by its number")
+	c.MarkFlagsMutuallyExclusive("module", "version")
 	f.BoolVar(&offline, "offline", false, "send and store nothing; show what the run would do")
 	return c
 }

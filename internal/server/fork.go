@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +21,7 @@ type ForkRun struct {
 	ID      string        `json:"id,omitempty" doc:"id of the new run"`
 	Answers []GivenAnswer `json:"answers,omitempty" doc:"different answers to calls"`
 	Module  []byte        `json:"module,omitempty" doc:"module to continue with, in base64"`
+	Version int           `json:"version,omitempty" minimum:"1" doc:"number of a version of the run's module to continue with, instead of module"`
 	Offline bool          `json:"offline,omitempty" doc:"send and store nothing; the response says what the run would do"`
 	Who     string        `json:"who,omitempty" minLength:"0"`
 }
@@ -47,6 +49,12 @@ func (a *api) forks() {
 		o := engine.Fork{Turn: in.Body.Turn, ID: in.Body.ID, Module: in.Body.Module, Who: in.Body.Who}
 		for _, g := range in.Body.Answers {
 			o.Answers = append(o.Answers, flawless.Decision{Call: g.Call, Status: g.Status, Body: g.Response})
+		}
+		if in.Body.Version > 0 {
+			var err error
+			if o.Digest, err = a.digestOf(ctx, in.ID, in.Body); err != nil {
+				return nil, reply.From(err)
+			}
 		}
 		if in.Body.Offline {
 			out, err := a.engine.Offline(ctx, in.ID, o)
@@ -88,6 +96,27 @@ func (a *api) forks() {
 			i, err := inspect(ctx, in.ID, in.Turn, in.Against)
 			return &body[flawless.Inspection]{i}, reply.From(err)
 		})
+}
+
+// digestOf returns the digest of the version that a fork asks for.
+func (a *api) digestOf(ctx context.Context, id string, in ForkRun) (string, error) {
+	if len(in.Module) > 0 {
+		return "", fmt.Errorf("the fork has a module and names version %d; give only one of them: %w", in.Version, flawless.Invalid)
+	}
+	r, err := a.engine.Run(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	all, err := a.engine.Module(ctx, r.Module)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range all {
+		if m.Version == in.Version {
+			return m.Digest, nil
+		}
+	}
+	return "", fmt.Errorf("module %s has no version %d; list its versions with: flawless module show %s: %w", r.Module, in.Version, r.Module, flawless.NotFound)
 }
 
 // find looks for a text or a condition in what the log shows, so that nobody finds out what is hidden by trying.

@@ -68,6 +68,7 @@ var reach = []rules{
 	{"retry-call", atOwner, true, "the first server chooses an id for the request, which the log keeps", lookRun},
 	{"fork-run", atOwner, true, "the first server chooses the id, and an id makes one fork", "Look for the fork (flawless workflow list)"},
 	{"import-run", atOwner, true, "an id is imported once", lookRun},
+	{"view-bundle", ofServer, true, reads, ""},
 	{"export-run", inStore, true, reads, ""},
 	{"replay-run", inStore, true, reads, ""},
 	{"trace-run", inStore, true, reads, ""},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/web/admin"
+	"github.com/flawless-engine/flawless/internal/web/form"
 	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
@@ -57,7 +58,7 @@ func (v *visit) render(name string, p *view) ([]byte, error) {
 			p.Doubts = number(s.Unresolved.Runs)
 		}
 	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/"+name)
+	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/pairs.html", "page/"+name)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,8 @@ func (v *visit) funcs() template.FuncMap {
 		"json":   pretty,
 		"short":  shorten,
 		"host":   bareURL,
+		"list":   func(all ...any) []any { return all },
+		"dict":   dict,
 		"one": func(all []string) string { // what a form with one field shows of a parameter
 			if len(all) == 0 {
 				return ""
@@ -132,7 +135,7 @@ func (v *visit) funcs() template.FuncMap {
 		"less":      func(n int) int { return n - 1 },
 		"more":      func(n int) int { return n + 1 },
 		"resolveCommand": func(id string, call int) string {
-			return shell("flawless", "workflow", "resolve", id, "--call", strconv.Itoa(call), "--retry", "--note", "why")
+			return form.Shell("flawless", "workflow", "resolve", id, "--call", strconv.Itoa(call), "--retry", "--note", "why")
 		},
 		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
 			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
@@ -142,6 +145,15 @@ func (v *visit) funcs() template.FuncMap {
 	}
 	maps.Copy(all, admin.Funcs())
 	return all
+}
+
+// dict makes what a template is called with, from names and values.
+func dict(pairs ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		out[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return out
 }
 
 // words has the states in the words of the console.

@@ -57,6 +57,9 @@ func Handler(o Options) http.Handler {
 	for _, r := range admin.Routes() {
 		c.pages.HandleFunc(r.Pattern, c.page(func(v *visit) error { return r.Serve(v.admin()) }))
 	}
+	c.forkRoutes()
+	c.actionRoutes()
+	c.bundleRoutes()
 	c.pages.HandleFunc("GET /login", c.login)
 	c.pages.HandleFunc("POST /login", c.login)
 	c.pages.HandleFunc("POST /logout", c.logout)

@@ -73,7 +73,7 @@ export function inbox() {
   key('c', 'Inbox', 'copy the idempotency key', () => {
     const button = $('#evidence [data-copy]')
     if (!button) return false
-    copy(button)
+    copy(button.dataset.copy, button)
   })
   document.addEventListener('keydown', e => {
     if ((e.metaKey || e.ctrlKey) && e.key === 'Enter' && e.target.closest?.('#decide')) $('#decide').requestSubmit()

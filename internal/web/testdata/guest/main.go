@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -58,6 +59,7 @@ func main() {
 	flawless.Workflow("wait", func(ctx context.Context, hours int) (int, error) {
 		return hours, flawless.Sleep(ctx, time.Duration(hours)*time.Hour)
 	})
+	flawless.Workflow("steps", steps)
 	flawless.Workflow("echo", func(_ context.Context, text string) (string, error) {
 		return text, flawless.SetData(map[string]string{"said": text})
 	})
@@ -74,4 +76,20 @@ func many(ctx context.Context, in Many) (int, error) {
 		all.Wait()
 	}
 	return in.N, nil
+}
+
+// steps takes n turns after the first one, and publishes other data in each.
+func steps(ctx context.Context, n int) ([]int, error) {
+	done := []int{}
+	for i := range n {
+		if err := flawless.SetData(map[string]any{"n": i, "done": done, "<b>": "\u202e"}); err != nil {
+			return nil, err
+		}
+		slog.Info(fmt.Sprintf("step %d", i))
+		if err := flawless.Sleep(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+		done = append(done, i)
+	}
+	return done, nil
 }
