@@ -132,6 +132,7 @@ var allowed = []struct {
 	{"sdk/js", nil},
 	{"internal/browsertest", nil},
 	{"demo", []string{"client", "demo/internal/shop"}},
+	{"demo/console", []string{"client"}},
 	{"demo/cluster", []string{"client", "internal/nodes", "demo/internal/shop", "internal/store/postgres/pgtest"}},
 	{"chaos", []string{"client", "internal/nodes", "internal/store/postgres/pgtest"}},
 	{"internal/nodes", []string{"client"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,11 +51,9 @@ func (a *api) forks() {
 		for _, g := range in.Body.Answers {
 			o.Answers = append(o.Answers, flawless.Decision{Call: g.Call, Status: g.Status, Body: g.Response})
 		}
-		if in.Body.Version > 0 {
-			var err error
-			if o.Digest, err = a.digestOf(ctx, in.ID, in.Body); err != nil {
-				return nil, reply.From(err)
-			}
+		var err error
+		if o.Digest, err = a.digestOf(ctx, in.ID, in.Body); err != nil {
+			return nil, reply.From(err)
 		}
 		if in.Body.Offline {
 			out, err := a.engine.Offline(ctx, in.ID, o)
@@ -98,9 +97,12 @@ func (a *api) forks() {
 		})
 }
 
-// digestOf returns the digest of the version that a fork asks for.
+// digestOf returns the digest of the version that a fork asks for, or "" if it asks for none.
 func (a *api) digestOf(ctx context.Context, id string, in ForkRun) (string, error) {
-	if len(in.Module) > 0 {
+	switch {
+	case in.Version == 0:
+		return "", nil
+	case len(in.Module) > 0:
 		return "", fmt.Errorf("the fork has a module and names version %d; give only one of them: %w", in.Version, flawless.Invalid)
 	}
 	r, err := a.engine.Run(ctx, id)
@@ -111,10 +113,8 @@ func (a *api) digestOf(ctx context.Context, id string, in ForkRun) (string, erro
 	if err != nil {
 		return "", err
 	}
-	for _, m := range all {
-		if m.Version == in.Version {
-			return m.Digest, nil
-		}
+	if i := slices.IndexFunc(all, func(m flawless.Module) bool { return m.Version == in.Version }); i >= 0 {
+		return all[i].Digest, nil
 	}
 	return "", fmt.Errorf("module %s has no version %d; list its versions with: flawless module show %s: %w", r.Module, in.Version, r.Module, flawless.NotFound)
 }

@@ -12,20 +12,13 @@ const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/README
 
 // welcome answers GET / with a description of the server and links. Browsers get a page of the console there.
 func welcome(w http.ResponseWriter, _ *http.Request) {
-	type links struct {
-		API     string `json:"api"`
-		OpenAPI string `json:"openapi"`
-		Health  string `json:"health"`
-		Metrics string `json:"metrics"`
-		Docs    string `json:"docs"`
-	}
 	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Content-Type", "application/json")
 	_ = reply.WriteJSON(w, struct {
-		Name    string `json:"name"`
-		About   string `json:"about"`
-		Version string `json:"version"`
-		Links   links  `json:"links"`
+		Name    string            `json:"name"`
+		About   string            `json:"about"`
+		Version string            `json:"version"`
+		Links   map[string]string `json:"links"`
 	}{"flawless", "Flawless server: durable execution of code that survives crashes and restarts.", flawless.Version,
-		links{"/api/v1", "/openapi.json", "/api/v1/health", "/metrics", guide}})
+		map[string]string{"api": "/api/v1", "openapi": "/openapi.json", "health": "/api/v1/health", "metrics": "/metrics", "docs": guide}})
 }

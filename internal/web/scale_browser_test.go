@@ -133,7 +133,7 @@ func TestManyDoubts(t *testing.T) {
 	b.until(`document.querySelector('#decide button.primary').textContent === 'Decide about 500…'`)
 	b.do(chromedp.KeyEvent("4"))
 	b.eval(`document.querySelector('#decide').requestSubmit(); ''`)
-	b.until(`document.querySelector('h1').textContent === 'Decide about 500 calls'`)
+	b.until(`document.readyState === 'complete' && document.querySelector('h1').textContent === 'Decide about 500 calls'`)
 	b.eval(`document.querySelector('#manydo').requestSubmit(); ''`)
 	b.until(`document.querySelector('#manydo').dataset.done === 'true'`)
 	if told := b.eval(`document.querySelector('#done').textContent`); told != "500 of 500 changed" {
