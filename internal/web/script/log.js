@@ -103,7 +103,7 @@ export class Log {
   /** Fetches the entry again, with everything that was left out. */
   async #whole(r) {
     const rec = await this.past.record(r.seq)
-    return rec.entries.length === 1 ? rec.entries[0] : rec.entries
+    return r.get(rec.entries[r.entry])
   }
 }
 
