@@ -223,6 +223,10 @@ func (s *site) fill() {
 		}
 	}
 	s.start("many", "many-40", map[string]any{"url": s.outside.URL, "n": 40, "each": 4}, nil)
+	s.start("steps", "steps", 3, nil)
+	if _, err := s.client.Fork(s.t.Context(), "many-40", client.Fork{Turn: 1, ID: "many-40-fork-1", Answers: []client.GivenAnswer{{Call: 2, Status: 500, Body: flawless.Bytes(hostile[0])}}}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func TestPagesAreForBrowsers(t *testing.T) {
@@ -253,7 +257,7 @@ func TestPagesEscapeEverything(t *testing.T) {
 	s := newSite(t, "")
 	s.fill()
 	forbidden := regexp.MustCompile(`<script>|<img|onerror=alert\(1\)>|<b>tok|<b>&#34;|<i>jo| style=|\x{202e}|ZgotmplZ`)
-	paths := []string{"/", "/runs", "/runs?col=why&col=labels&col=parent&col=turns", "/runs?status=failed", "/inbox", "/inbox?run=doubt-1", "/runs/doubt-1", "/runs/sleeper", "/runs/paused", "/runs/" + url.PathEscape(`<b>"x'&y`)}
+	paths := []string{"/", "/runs", "/runs?col=why&col=labels&col=parent&col=turns", "/runs?status=failed", "/inbox", "/inbox?run=doubt-1", "/runs/doubt-1", "/runs/sleeper", "/runs/paused", "/runs/" + url.PathEscape(`<b>"x'&y`), "/runs/" + url.PathEscape(`<b>"x'&y`) + "/fork?turn=0&call=1&version=x", "/runs/many-40/diff/many-40-fork-1", "/runs/many-40/diff/" + url.PathEscape(`<b>"x'&y`), "/bundle"}
 	for i := range hostile {
 		paths = append(paths, fmt.Sprintf("/runs/failed-%d", i), fmt.Sprintf("/runs/echo-%d", i))
 	}

@@ -4,7 +4,7 @@ import { h, icon, $, exact, number, when, zone } from './dom.js'
 import { link, payload } from './payload.js'
 
 const kinds = [['Turns', ['turn', 'start', 'done']], ['Calls', ['call', 'answer', 'bad', 'doubt']], ['Lines', ['line']], ['Data', ['data']], ['People', ['person', 'doubt']]]
-const rowHeight = 32, openHeight = 340
+const rowHeight = 32, openHeight = 340, maxHeight = 560
 
 export class Log {
   shown = []; wide = new Set(); on = new Set(); cur = { turn: 0, call: 0 }
@@ -44,7 +44,9 @@ export class Log {
 
   resize() {
     this.list.setOptions({ ...this.list.options, count: this.shown.length, estimateSize: i => this.#height(i) })
-    this.list.measure(); this.list._willUpdate(); this.draw()
+    this.list.measure()
+    this.box.style.height = `${Math.min(maxHeight, Math.max(rowHeight, this.list.getTotalSize()))}px`
+    this.list._willUpdate(); this.draw()
   }
 
   /** Marks the turn or call, and scrolls to it. An entry is the key of a row, which is opened. */
@@ -103,7 +105,7 @@ export class Log {
   /** Fetches the entry again, with everything that was left out. */
   async #whole(r) {
     const rec = await this.past.record(r.seq)
-    return rec.entries.length === 1 ? rec.entries[0] : rec.entries
+    return r.get(rec.entries[r.entry])
   }
 }
 

@@ -29,6 +29,9 @@ export function waits(m) {
   return m.wake ? { say: 'Waits for its timer', code: '', more: '', at: undefined, wake: m.wake } : null
 }
 
+/** What an entry is about: its only member besides the time and the request. */
+const main = e => e[Object.keys(e).find(k => k !== 'at' && k !== 'request')]
+
 /** The data after a turn. Long data is not in a brief log: it is missing, and the record dataSeq has it. */
 function dataOf(t, last, seq, short) {
   if (t.data === undefined) return { published: false, data: last?.data, missing: last?.missing, dataSeq: last?.dataSeq }
@@ -38,17 +41,22 @@ function dataOf(t, last, seq, short) {
 export class Model {
   calls = new Map(); lanes = []; turns = []; rows = []; t0 = 0; last = 0; ended = 0; turn = 0; wake = 0; next = 0; cost = 0; digest = ''
 
+  /** A value in a few words. What the brief log has left out is long. */
+  some(v) { return this.short && (v === undefined || v === null) ? '(long)' : cut(text(v), 300) }
+
   /** Adds a row to the log. Its key names it in links: the number of its record, and its number within that. */
-  row(e, kind, o) { this.rows.push({ at: ms(e.at), kind, turn: this.turn, seq: this.seq, key: `${this.seq}.${this.k++}`, short: this.short, ...o }) }
+  row(e, kind, o) { this.rows.push({ at: ms(e.at), kind, turn: this.turn, seq: this.seq, key: `${this.seq}.${this.k++}`, short: this.short, entry: this.entry, get: main, ...o }) }
 
   add(rec) {
     this.next = rec.seq + 1
     this.seq = rec.seq; this.k = 0; this.short = Boolean(rec.short)
     if (rec.cut) this.cost = rec.cut.cost || 0
+    this.entry = -1
     for (const e of rec.entries) {
       const at = ms(e.at)
+      this.entry++
       this.last = Math.max(this.last, at)
-      if (e.start) { this.t0 = ms(e.start.time); this.digest = e.start.digest; this.start = e.start; this.row(e, 'start', { say: 'Start', text: `${e.start.module}/${e.start.workflow} with ${cut(text(e.start.input), 300)}`, body: e.start }) }
+      if (e.start) { this.t0 = ms(e.start.time); this.digest = e.start.digest; this.start = e.start; this.row(e, 'start', { say: 'Start', text: `${e.start.module}/${e.start.workflow} with ${this.some(e.start.input)}`, body: e.start }) }
       else if (e.turn) this.addTurn(e, e.turn, at)
       else if (e.attempt) this.addAttempt(e, e.attempt, at)
       else if (e.arrival) this.addArrival(e, e.arrival, at)
@@ -87,22 +95,22 @@ export class Model {
     this.row(e, 'turn', { say: `Turn ${t.n}`, text: why, cost: t.cost || 0, body: t })
     const timer = this.timer
     if (timer && !(t.wake && ms(t.wake) === timer.wake)) { timer.end = begun; timer.done = true; this.timer = undefined }
-    for (const l of t.lines || []) this.row(e, l.level === 'error' ? 'bad' : 'line', { say: l.text, text: text(l.fields), meta: l.at, body: l })
-    for (const c of t.calls || []) {
+    for (const [i, l] of (t.lines || []).entries()) this.row(e, l.level === 'error' ? 'bad' : 'line', { say: l.text, text: text(l.fields), meta: l.at, body: l, get: e => e.turn.lines[i] })
+    for (const [i, c] of (t.calls || []).entries()) {
       const x = { n: c.n, kind: c.kind, head: c.head || {}, body: c.body, turn: t.n, begun: at, seq: this.seq, short: this.short, tries: [{ n: 1, begun: at }] }
       this.calls.set(c.n, x)
       if (c.kind === 'cancelled') continue
       this.lanes.push(x)
-      this.row(e, 'call', { call: c.n, say: `Call ${c.n}`, text: title(x), meta: c.head?.at, body: c })
+      this.row(e, 'call', { call: c.n, say: `Call ${c.n}`, text: title(x), meta: c.head?.at, body: c, get: e => e.turn.calls[i] })
     }
-    if (t.data !== undefined) this.row(e, 'data', { say: 'Data', text: cut(text(t.data), 300), body: t.data })
+    if (t.data !== undefined) this.row(e, 'data', { say: 'Data', text: this.some(t.data), body: t.data, get: e => e.turn.data })
     this.wake = t.wake ? ms(t.wake) : 0
     if (t.wake && !this.timer) { this.timer = { kind: 'timer', begun: at, wake: this.wake, turn: t.n }; this.lanes.push(this.timer); this.row(e, 'timer', { say: 'Timer', text: `for ${exact(Math.max(0, this.wake - at))}` }) }
     if (t.ended) {
       this.ended = at
       if (this.timer) { this.timer.end = at; this.timer.done = true }
       const f = t.ended.failure
-      this.row(e, f ? 'bad' : 'done', { say: f ? 'Failed' : 'Returned', text: f ? f.message : cut(text(t.ended.output), 300), body: t.ended })
+      this.row(e, f ? 'bad' : 'done', { say: f ? 'Failed' : 'Returned', text: f ? f.message : this.some(t.ended.output), body: t.ended, get: e => e.turn.ended })
     }
   }
 

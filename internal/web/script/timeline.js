@@ -103,7 +103,7 @@ export class Timeline {
       this.list = this.fold ? folds(m, until) : []
       this.scale = scale(m, until, width, this.zoom, this.list)
       this.ox = Math.max(0, Math.min(this.ox, this.scale.total - width))
-      this.space.style.height = `${m.lanes.length * this.rowH}px`
+      this.space.style.height = `${m.lanes.length * this.rowH || 44}px`
       this.sub.textContent = `${some(m.lanes.filter(l => l.n).length, 'call')} · ${some(m.turns.length, 'turn')} · ${exact(until - m.t0)}${open ? ' so far' : ''}`
       this.paintAxis(width, until); this.paintMini(until)
     }
