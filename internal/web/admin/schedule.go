@@ -206,6 +206,9 @@ func (p *schedulePage) command(s flawless.Schedule) string {
 	for _, l := range word.SortedLabels(s.Labels) {
 		words = append(words, "--label", l.Name+"="+l.Value)
 	}
+	if p.Get("paused") == "true" {
+		words = append(words, "--paused")
+	}
 	if !p.New {
 		words = append(words, "--replace")
 	}
