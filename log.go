@@ -10,6 +10,8 @@ type Record struct {
 	Entries []Entry `json:"entries"`
 	// Cut is set in the first record of a truncated log.
 	Cut *Cut `json:"cut,omitempty"`
+	// Short is set in a brief log if long parts of the record were left out; get the record itself to see them.
+	Short bool `json:"short,omitempty"`
 }
 
 // Size returns the approximate number of bytes of content in the record: inputs, requests, answers, lines and

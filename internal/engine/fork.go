@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type Fork struct {
 	ID      string              // of the new run; "" makes one
 	Answers []flawless.Decision // answers to calls of the past that were not delivered in it: Call, Status, Body
 	Module  []byte              // other code, which must make the same calls in the past; nil is the run's own
+	Digest  string              // the code of another version in the store, instead of Module
 	Who     string
 }
 
@@ -85,7 +87,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	if err != nil {
 		return nil, nil, err
 	}
-	m, giveBack, err := e.library.Borrow(ctx, run.Digest, o.Module)
+	m, giveBack, err := e.library.Borrow(ctx, cmp.Or(o.Digest, run.Digest), o.Module)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +114,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 		past.Release()
 		release()
 	}
-	if o.Module != nil { // code has not read the input before turn 1
+	if o.Module != nil || o.Digest != "" { // code has not read the input before turn 1
 		if err := library.AcceptsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {
 			done()
 			return nil, nil, err

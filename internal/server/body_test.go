@@ -302,6 +302,15 @@ var keeping = map[string]func(o *owned) string{
 		}
 		return log
 	},
+	"POST /api/v1/bundles/view": func(o *owned) string {
+		id := o.paused("promise", mark)
+		_, b := o.send("GET", "/api/v1/runs/"+id+"/bundle", "", "")
+		status, answer := o.send("POST", "/api/v1/bundles/view", "application/octet-stream", b)
+		if status != 200 {
+			o.Fatalf("looking at a bundle: %d %s", status, answer)
+		}
+		return answer
+	},
 	"PUT /api/v1/modules/{name}": func(o *owned) string {
 		// A custom section makes another module of the same code.
 		other := append(bytes.Clone(o.bin), append([]byte{0, byte(1 + len(mark)), byte(len(mark))}, mark...)...)

@@ -18,7 +18,19 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/errno"
 	"github.com/flawless-engine/flawless/internal/reply"
+	"github.com/flawless-engine/flawless/internal/source"
 )
+
+// maxViewed is the maximum size of a bundle that is only looked at, in bytes: all of its log is in the answer.
+const maxViewed = 32 << 20
+
+// BundleView is what a bundle contains, for those who look at it without importing it.
+type BundleView struct {
+	Run      flawless.Run          `json:"run"`
+	Redacted []string              `json:"redacted,omitempty" doc:"what was removed when it was exported"`
+	Log      []flawless.Record     `json:"log"`
+	Files    []flawless.SourceFile `json:"files" doc:"source files in its module, with their texts"`
+}
 
 // spool is a temporary file that is removed when it is closed.
 type spool struct{ *os.File }
@@ -88,6 +100,28 @@ func (a *api) bundles() {
 		}
 		r, err := a.engine.Import(ctx, b, in.ID)
 		return &body[flawless.Run]{r}, reply.From(err)
+	})
+	a.viewed()
+}
+
+// viewed adds the operation that looks at a bundle. It stores nothing and runs nothing.
+func (a *api) viewed() {
+	op := operation("view-bundle", http.MethodPost, "/bundles/view", "Look at an exported run without importing it")
+	op.MaxBodyBytes = maxViewed + 1
+	huma.Register(a.huma, withPayload(op, "application/octet-stream", true, nil), func(ctx context.Context, in *struct{ Payload }) (*body[BundleView], error) {
+		leave, err := a.budget.Enter(ctx)
+		if err != nil {
+			return nil, reply.From(err)
+		}
+		defer leave()
+		if len(in.Bytes) > maxViewed {
+			return nil, reply.From(fmt.Errorf("the bundle is larger than %d MiB; export the log only (--log-only), or import it: %w", maxViewed>>20, flawless.TooLarge))
+		}
+		b, err := bundle.Read(bytes.NewReader(in.Bytes))
+		if err != nil {
+			return nil, reply.From(uploaded(err))
+		}
+		return &body[BundleView]{BundleView{Run: b.Manifest.Run, Redacted: b.Manifest.Redacted, Log: b.Log, Files: source.Read(b.Module)}}, nil
 	})
 }
 

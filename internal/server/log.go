@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/brief"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -35,11 +37,12 @@ func (a *api) logs() {
 		RunPath
 		From  int64 `query:"from" minimum:"0" doc:"number of the first record"`
 		Limit int   `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"maximum number of records; 0 is 100"`
+		Brief bool  `query:"brief" doc:"leave out bodies above 1 KiB and other long parts; a record without some of its parts has short set. For those who draw all of a run: the record itself has everything"`
 	}) (*logPage, error) {
 		if in.Limit == 0 {
 			in.Limit = usualPage
 		}
-		made, next, err := a.makePage(ctx, in.ID, uint64(in.From), in.Limit)
+		made, next, err := a.makePage(ctx, in.ID, uint64(in.From), in.Limit, in.Brief)
 		if err != nil {
 			return nil, reply.From(err)
 		}
@@ -53,6 +56,9 @@ func (a *api) logs() {
 		}}
 		if next > 0 {
 			page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", next, in.Limit)
+			if in.Brief {
+				page.Link = strings.Replace(page.Link, "?", "?brief=true&", 1)
+			}
 		}
 		return page, nil
 	})
@@ -60,7 +66,7 @@ func (a *api) logs() {
 
 // makePage returns a page of a log as JSON, and the number of the first record of the next page, or 0 if it is the
 // last one.
-func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (page []byte, next uint64, err error) {
+func (a *api) makePage(ctx context.Context, id string, from uint64, limit int, short bool) (page []byte, next uint64, err error) {
 	leave, err := a.budget.Enter(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -72,6 +78,9 @@ func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (
 	}
 	page = []byte("[")
 	for i, rec := range log.Records {
+		if short {
+			rec = brief.Of(rec)
+		}
 		b, err := reply.JSON(shown(a.engine, rec))
 		if err != nil {
 			return nil, 0, err

@@ -147,3 +147,45 @@ func TestPromisesArePaged(t *testing.T) {
 		t.Errorf("all pages: %s", got)
 	}
 }
+
+// TestBriefLogLeavesOutLongBodies follows the links of a brief log, and gets what was left out from the record itself.
+func TestBriefLogLeavesOutLongBodies(t *testing.T) {
+	t.Parallel()
+	o := newOwned(t)
+	id := o.paused("mailbox", "1")
+	for _, size := range []int{1, 5000, 1} {
+		o.do("POST", "/api/v1/runs/"+id+"/messages", fmt.Sprintf(`{"type":"a note","value":"%s"}`, strings.Repeat("1", size)))
+	}
+	var short []uint64
+	pages := 0
+	for next := "/api/v1/runs/" + id + "/log?brief=true&limit=2"; next != ""; pages++ {
+		resp, err := http.Get(o.url + next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page []flawless.Record
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err == nil {
+			err = json.Unmarshal(body, &page)
+		}
+		if err != nil || strings.Contains(string(body), strings.Repeat("1", 2000)) {
+			t.Fatalf("%s: %v: %.300s", next, err, body)
+		}
+		for _, rec := range page {
+			if rec.Short {
+				short = append(short, rec.Seq)
+			}
+		}
+		m := regexp.MustCompile(`^<([^>]+)>; rel="next"$`).FindStringSubmatch(resp.Header.Get("Link"))
+		if next = ""; m != nil {
+			next = m[1]
+		}
+	}
+	if len(short) != 1 || pages < 2 {
+		t.Fatalf("the short records of %d pages are %v", pages, short)
+	}
+	if whole := o.do("GET", fmt.Sprintf("/api/v1/runs/%s/log?from=%d&limit=1", id, short[0]), ""); !strings.Contains(whole, strings.Repeat("1", 5000)) || strings.Contains(whole, `"short"`) {
+		t.Errorf("the record itself: %.300s", whole)
+	}
+}

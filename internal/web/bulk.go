@@ -14,6 +14,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/web/form"
 )
 
 // verb is what can be done to runs.
@@ -65,9 +66,9 @@ func can(r flawless.Run) (out []verb) {
 
 // Limits of changes of many.
 const (
-	maxBulk  = 500    // without JavaScript, and of runs that were selected one by one
-	maxMatch = 10_000 // of all that match a filter
-	maxShown = 100    // that the preview lists
+	maxBulk    = 500    // without JavaScript, and of runs that were selected one by one
+	maxMatch   = 10_000 // of all that match a filter
+	maxPreview = 100    // that the preview lists
 )
 
 // item is one of many: a run, or a call of one.
@@ -139,7 +140,7 @@ func (v *visit) showMany(m many) error {
 		return err
 	}
 	v.show(http.StatusOK, "many.html", &view{Title: m.Title, Here: m.Here, Data: map[string]any{"Many": m, "ItemsJSON": items, "DecisionJSON": decision,
-		"Shown": m.Items[:min(len(m.Items), maxShown)], "NotShown": max(0, len(m.Items)-maxShown), "Posted": len(posted)}})
+		"Shown": m.Items[:min(len(m.Items), maxPreview)], "NotShown": max(0, len(m.Items)-maxPreview), "Posted": len(posted)}})
 	return nil
 }
 
@@ -260,7 +261,7 @@ func (v *visit) selected(m *many, x verb, refs []string) error {
 	}
 	m.LeftN = len(m.Left)
 	if len(m.Items) == 1 {
-		m.Command = shell("flawless", "workflow", x.Name, m.Items[0].ID)
+		m.Command = form.Shell("flawless", "workflow", x.Name, m.Items[0].ID)
 	}
 	return nil
 }
@@ -332,18 +333,7 @@ func commandOf(verb string, f flawless.Filter) string {
 	}
 	add("--prefix", f.Prefix)
 	add("--text", f.Text)
-	return shell(args...)
-}
-
-// shell returns a command line as people can paste it.
-func shell(args ...string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		if quoted[i] = a; a == "" || strings.Trim(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,") != "" {
-			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(quoted, " ")
+	return form.Shell(args...)
 }
 
 // count returns a number with its noun.

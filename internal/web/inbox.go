@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/form"
 )
 
 // Limits of the inbox.
@@ -507,5 +508,5 @@ func commandFor(x flawless.Decision, f inboxFilter, items []doubt) string {
 		args = append(args, "--fail")
 	}
 	add("--note", x.Note)
-	return shell(args...)
+	return form.Shell(args...)
 }

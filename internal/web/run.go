@@ -31,6 +31,15 @@ func (c *console) run(v *visit) error {
 		return err
 	}
 	d["Children"], d["MoreChildren"] = children, more != ""
+	if d["Forks"], _, err = v.client.Runs(v.ctx(), flawless.Filter{Prefix: forkName(id), Limit: 20}); err != nil {
+		return err
+	}
+	if versions, err := v.client.Module(v.ctx(), r.Module); err == nil {
+		if i := slices.IndexFunc(versions, func(m flawless.Module) bool { return m.Digest == r.Digest }); i >= 0 {
+			d["Version"] = versions[i].Version
+		}
+		d["Versions"] = versions
+	}
 	v.show(http.StatusOK, "run.html", &view{Title: r.ID, Here: "/runs", Data: d})
 	return nil
 }

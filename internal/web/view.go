@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"maps"
@@ -15,10 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/admin"
+	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
 //go:embed page
@@ -38,17 +39,7 @@ type view struct {
 
 // show writes a page.
 func (v *visit) show(status int, name string, p *view) {
-	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
-	if !p.Bare {
-		if s, err := v.stats(); err == nil && s.Unresolved != nil {
-			p.Doubts = number(s.Unresolved.Runs)
-		}
-	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/"+name)
-	var b bytes.Buffer
-	if err == nil {
-		err = t.Execute(&b, p)
-	}
+	b, err := v.render(name, p)
 	if err != nil {
 		v.Log.Error("a page of the console cannot be shown", "page", name, "error", err)
 		http.Error(v.w, "internal error: the page cannot be shown. The log of the server has the details; please report this bug", http.StatusInternalServerError)
@@ -56,7 +47,26 @@ func (v *visit) show(status int, name string, p *view) {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(reveal(b.Bytes()))
+	_, _ = v.w.Write(b)
+}
+
+// render returns the HTML of a page.
+func (v *visit) render(name string, p *view) ([]byte, error) {
+	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
+	if !p.Bare {
+		if s, err := v.stats(); err == nil && s.Unresolved != nil {
+			p.Doubts = number(s.Unresolved.Runs)
+		}
+	}
+	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/pairs.html", "page/"+name)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return nil, err
+	}
+	return reveal(b.Bytes()), nil
 }
 
 // hidden matches characters that change the order of others, or cannot be seen: a text with them looks like another one. The
@@ -87,7 +97,7 @@ func reveal(page []byte) []byte {
 // funcs returns what templates can call.
 func (v *visit) funcs() template.FuncMap {
 	now := v.now()
-	return template.FuncMap{
+	all := template.FuncMap{
 		"icon": icon,
 		"asset": func(name string) string {
 			return v.base + "/static/" + name + "?v=" + v.assets[name].tag
@@ -105,6 +115,8 @@ func (v *visit) funcs() template.FuncMap {
 		"json":   pretty,
 		"short":  shorten,
 		"host":   bareURL,
+		"list":   func(all ...any) []any { return all },
+		"dict":   dict,
 		"one": func(all []string) string { // what a form with one field shows of a parameter
 			if len(all) == 0 {
 				return ""
@@ -123,13 +135,25 @@ func (v *visit) funcs() template.FuncMap {
 		"less":      func(n int) int { return n - 1 },
 		"more":      func(n int) int { return n + 1 },
 		"resolveCommand": func(id string, call int) string {
-			return shell("flawless", "workflow", "resolve", id, "--call", strconv.Itoa(call), "--retry", "--note", "why")
+			return form.Shell("flawless", "workflow", "resolve", id, "--call", strconv.Itoa(call), "--retry", "--note", "why")
 		},
-		"bool": func(b bool) string { return strconv.FormatBool(b) },
-		"sortedLabels": func(l map[string]string) []label {
-			return sortedLabels(l)
+		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
+			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
 		},
+		"bool":         func(b bool) string { return strconv.FormatBool(b) },
+		"sortedLabels": word.SortedLabels,
 	}
+	maps.Copy(all, admin.Funcs())
+	return all
+}
+
+// dict makes what a template is called with, from names and values.
+func dict(pairs ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		out[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return out
 }
 
 // words has the states in the words of the console.
@@ -179,23 +203,6 @@ func relative(at, now time.Time) string {
 	return span(d) + " ago"
 }
 
-// span returns a duration with the precision that people need.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d d", int(d.Hours()/24))
-}
-
 func took(r flawless.Run, now time.Time) string {
 	if r.Ended == nil {
 		return span(now.Sub(r.Created))
@@ -205,68 +212,6 @@ func took(r flawless.Run, now time.Time) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return span(d)
-}
-
-// number returns a number with separators of thousands.
-func number(n any) string {
-	s := fmt.Sprint(n)
-	if _, err := strconv.ParseUint(s, 10, 64); err != nil {
-		return s
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// pretty returns JSON with line breaks, or the text itself if it is none.
-func pretty(b []byte) string {
-	var out bytes.Buffer
-	if json.Indent(&out, b, "", "  ") != nil {
-		return strings.ToValidUTF8(string(b), "�")
-	}
-	return out.String()
-}
-
-// shorten returns at most n bytes of a text, and whole characters.
-func shorten(n int, s any) string {
-	text := fmt.Sprint(s)
-	if b, is := s.(json.RawMessage); is {
-		text = string(b)
-	}
-	text = strings.ToValidUTF8(text, "�")
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
-}
-
-// bareURL returns a request without https://, which people do not need.
-func bareURL(s string) string {
-	return strings.Replace(strings.Replace(s, "https://", "", 1), "http://", "", 1)
-}
-
-// sentence returns an error message as a sentence.
-func sentence(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(r)) + s[size:]
-	if s != "" && !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
-}
-
-type label struct{ Name, Value string }
-
-func sortedLabels(l map[string]string) []label {
-	var all []label
-	for _, name := range sortedKeys(l) {
-		all = append(all, label{name, l[name]})
-	}
-	return all
 }
 
 // piece is a part of a sentence: a text, code, or a time.
@@ -365,3 +310,11 @@ func waits(w flawless.Wait) (out []piece) {
 func statusName(s any) string { return fmt.Sprint(s) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Short names for the words of all pages.
+func span(d time.Duration) string { return word.Span(d) }
+func number(n any) string         { return word.Number(n) }
+func pretty(b []byte) string      { return word.Pretty(b) }
+func shorten(n int, s any) string { return word.Shorten(n, s) }
+func bareURL(s string) string     { return word.BareURL(s) }
+func sentence(s string) string    { return word.Sentence(s) }

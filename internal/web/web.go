@@ -24,6 +24,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/web/admin"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
@@ -53,6 +54,12 @@ func Handler(o Options) http.Handler {
 	c.listRoutes()
 	c.pages.HandleFunc("GET /runs/{id}", c.page(c.run))
 	c.pages.HandleFunc("POST /runs/{id}/{verb}", c.page(c.act))
+	for _, r := range admin.Routes() {
+		c.pages.HandleFunc(r.Pattern, c.page(func(v *visit) error { return r.Serve(v.admin()) }))
+	}
+	c.forkRoutes()
+	c.actionRoutes()
+	c.bundleRoutes()
 	c.pages.HandleFunc("GET /login", c.login)
 	c.pages.HandleFunc("POST /login", c.login)
 	c.pages.HandleFunc("POST /logout", c.logout)
@@ -183,10 +190,10 @@ func (v *visit) fail(err error) {
 	if status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", "5")
 	}
-	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(err.Error()), "Retry": status == http.StatusServiceUnavailable}})
+	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))), "Retry": status == http.StatusServiceUnavailable}})
 }
 
-// inProcess is a transport that calls a handler in the same process. It is not for streams.
+// inProcess is a transport that calls a handler in the same process. Answers are held in memory, except for streams of events.
 type inProcess struct{ to http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -195,6 +202,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "console"
 	if in.Body == nil {
 		in.Body = http.NoBody
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		return stream(t.to, in)
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.to.ServeHTTP(w, in)
@@ -231,3 +241,14 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // ctx returns the context of the request.
 func (v *visit) ctx() context.Context { return v.r.Context() }
+
+// admin returns the request for the pages of package admin.
+func (v *visit) admin() *admin.Visit {
+	return &admin.Visit{W: v.w, R: v.r, Client: v.client, Base: v.base, Login: v.keys != nil, Who: who, Now: v.now,
+		Show: func(status int, name string, p admin.Page) {
+			v.show(status, name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		},
+		Render: func(name string, p admin.Page) ([]byte, error) {
+			return v.render(name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		}}
+}

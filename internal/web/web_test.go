@@ -28,10 +28,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/vault"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
-var guestModule = sync.OnceValues(func() ([]byte, error) {
+var guestModule = sync.OnceValues(func() ([]byte, error) { return buildGuest(filepath.Join("testdata", "guest")) })
+
+// buildGuest compiles the guest in a directory.
+func buildGuest(from string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "console")
 	if err != nil {
 		return nil, err
@@ -39,13 +43,13 @@ var guestModule = sync.OnceValues(func() ([]byte, error) {
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", "guest")
+	cmd.Dir = from
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
 // compiled is where all tests keep compiled code; TestMain makes and removes it.
 var compiled string
@@ -60,7 +64,10 @@ type site struct {
 	token string
 	kv    store.KV
 	rt    *guest.Runtime
+	dir   string // of the key of secrets
 	kill  func() // ends the server at once
+
+	change func(*store.Store, *engine.Options) // before the server starts
 }
 
 // newSite starts a server. Connections to /hang of the service outside break after the request was read.
@@ -72,11 +79,17 @@ func newSite(t testing.TB, token string) *site {
 // newSiteOn starts a server on a database that may have something in it.
 func newSiteOn(t testing.TB, token string, db store.KV) *site {
 	t.Helper()
+	return newSiteWith(t, token, db, func(*store.Store, *engine.Options) {})
+}
+
+// newSiteWith is [newSiteOn] with other options of the engine, or something more in the store.
+func newSiteWith(t testing.TB, token string, db store.KV, change func(*store.Store, *engine.Options)) *site {
+	t.Helper()
 	bin, err := guestModule()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, token: token, kv: db}
+	s := &site{t: t, token: token, kv: db, dir: t.TempDir(), change: change}
 	if s.rt, err = guest.NewRuntime(t.Context(), guest.Options{CacheDir: compiled}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +120,13 @@ func (s *site) up(address string) {
 		s.t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	e, err := engine.Open(s.t.Context(), engine.Options{Store: st, Guest: s.rt, Kinds: effect.Kinds(effect.Options{}), Log: log})
+	secrets, err := vault.New(s.t.Context(), st, vault.Options{Dir: s.dir})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o := engine.Options{Store: st, Guest: s.rt, Vault: secrets, Kinds: effect.Kinds(effect.Options{}), Log: log}
+	s.change(st, &o)
+	e, err := engine.Open(s.t.Context(), o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -130,6 +149,9 @@ func (s *site) up(address string) {
 	}
 }
 
+// rests has the workflows that wait for something that does not come by itself.
+var rests = map[string]bool{"wait": true, "ask": true, "hold": true}
+
 // start starts a run and waits until it has ended or needs a decision, unless it sleeps.
 func (s *site) start(workflow, id string, input any, labels map[string]string) flawless.Run {
 	s.t.Helper()
@@ -137,7 +159,7 @@ func (s *site) start(workflow, id string, input any, labels map[string]string) f
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, workflow != "wait")
+	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, !rests[workflow])
 	if err != nil {
 		s.t.Fatal(err)
 	}

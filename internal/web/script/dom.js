@@ -25,7 +25,7 @@ export function s(tag, props = {}, ...children) {
 const paths = {
   turn: 'M8 2v3.500M8 10.500V14M10.500 8a2.500 2.500 0 1 1-5 0 2.500 2.500 0 0 1 5 0', call: 'M3 6h9.500M10 3.500 12.500 6M13 10H3.500M6 12.500 3.500 10', answer: 'M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M5.500 8.200 7.300 10l3.300-3.700',
   bad: 'M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M6 6l4 4M10 6l-4 4', line: 'M3 4.500h10M3 8h10M3 11.500h6', data: 'M6 3c-2 0-1.500 1.500-1.500 3S3.500 8 3 8c.5 0 1.500.5 1.500 2S4 13 6 13M10 3c2 0 1.500 1.500 1.500 3S12.500 8 13 8c-.5 0-1.500.5-1.500 2s.500 3-1.500 3',
-  timer: 'M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M8 4.500V8l2.500 1.500', doubt: 'M8 1.800 14.200 8 8 14.200 1.800 8zM8 5.200v3.300M8 10.700v.1', person: 'M10.500 5a2.500 2.500 0 1 1-5 0 2.500 2.500 0 0 1 5 0M3 14c0-6 10-6 10 0', search: 'M10.500 10.500 14 14M12 7A5 5 0 1 1 2 7a5 5 0 0 1 10 0',
+  timer: 'M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0M8 4.500V8l2.500 1.500', doubt: 'M8 1.800 14.200 8 8 14.200 1.800 8zM8 5.200v3.300M8 10.700v.1', person: 'M10.500 5a2.500 2.500 0 1 1-5 0 2.500 2.500 0 0 1 5 0M3 14c0-6 10-6 10 0', first: 'M12 3.500 6 8l6 4.500zM4 3.500v9', previous: 'M11 3.500 5 8l6 4.500z', following: 'M5 3.500 11 8l-6 4.500z', last: 'M4 3.500 10 8l-6 4.500zM12 3.500v9', search: 'M10.500 10.500 14 14M12 7A5 5 0 1 1 2 7a5 5 0 0 1 10 0',
 }
 export const icon = name => s('svg', { class: 'i', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, s('path', { d: paths[name] || paths[{ completed: 'answer', failed: 'bad', unresolved: 'doubt', waiting: 'timer' }[name]] || paths.line }))
 
@@ -47,6 +47,7 @@ export function exact(ms) {
   if (ms < 864e5) return `${Math.floor(ms / 36e5)} h ${Math.floor(ms % 36e5 / 6e4)} min`
   return `${Math.floor(ms / 864e5)} d ${Math.floor(ms % 864e5 / 36e5)} h`
 }
+const two = (n, w = 2) => String(n).padStart(w, '0')
 const format = new Intl.NumberFormat('en-US')
 export const number = n => format.format(n)
 export const cut = (text, n) => text.length > n ? text.slice(0, n) + '…' : text
@@ -54,6 +55,8 @@ export const cut = (text, n) => text.length > n ? text.slice(0, n) + '…' : tex
 const pad = (n, w = 2) => String(n).padStart(w, '0')
 /** Whether times are those of the browser's zone; otherwise they are UTC. Event `zone` of document says that it changed. */
 export const isLocal = () => document.documentElement.dataset.zone === 'local'
+/** The name of the zone, to stand after a time of day. */
+export const zone = () => isLocal() ? 'local' : 'UTC'
 /**
  * A moment in the zone that people have chosen. t is a Date, milliseconds, or a text that Date can read.
  * `when(t)` is `2026-01-31 15:04:05 UTC`, `when(t, 'clock')` is `15:04:05.000`, `when(t, 'minute')` is `15:04`, and

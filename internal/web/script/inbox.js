@@ -1,5 +1,6 @@
 // The inbox: one decision, or one for many. j and k open the next call without leaving the list, 1 to 4 choose.
 import { number, $, $$ } from './dom.js'
+import { copy } from './copy.js'
 import { say, times } from './habits.js'
 import { key } from './keys.js'
 import { boxes, current, listKeys, place, rows } from './list.js'
@@ -48,23 +49,8 @@ function choose(n) {
   return true
 }
 
-async function copy(button) {
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy)
-    button.textContent = 'Copied'
-  } catch {
-    getSelection().selectAllChildren(button.previousElementSibling) // no access to the clipboard: ready for ⌘C
-    button.textContent = 'Selected'
-  }
-  say(button.textContent)
-}
-
 /** Sets up the inbox. */
 export function inbox() {
-  document.addEventListener('click', e => {
-    const button = e.target.closest?.('[data-copy]')
-    if (button) copy(button)
-  })
   if (!$('#inbox')) return
   $('#list')?.addEventListener('click', e => {
     const link = e.target.closest('[data-row] a')
@@ -87,7 +73,7 @@ export function inbox() {
   key('c', 'Inbox', 'copy the idempotency key', () => {
     const button = $('#evidence [data-copy]')
     if (!button) return false
-    copy(button)
+    copy(button.dataset.copy, button)
   })
   document.addEventListener('keydown', e => {
     if ((e.metaKey || e.ctrlKey) && e.key === 'Enter' && e.target.closest?.('#decide')) $('#decide').requestSubmit()

@@ -1,6 +1,7 @@
 // The live connection: a stream of the API says which runs have changed, and the page is then fetched again and changed
 // in place. The page keeps its scroll position, its selection and what people have typed.
 import { Idiomorph } from 'idiomorph'
+import { mayMorph } from './payload.js'
 import { base, h, when, $ } from './dom.js'
 import { say, times } from './habits.js'
 
@@ -94,6 +95,7 @@ export async function fetchPage(url = location.pathname + location.search) {
 /** Changes an element into another one, and leaves alone what people have opened or typed. */
 export function morph(now, next) {
   Idiomorph.morph(now, next, { ignoreActiveValue: true, callbacks: {
+    beforeNodeMorphed: mayMorph,
     beforeAttributeUpdated: (name, node) => !(name === 'open' && node.tagName === 'DETAILS'),
   } })
 }

@@ -8,6 +8,11 @@ import { listKeys } from './list.js'
 import { bulk, picked } from './bulk.js'
 import { inbox } from './inbox.js'
 import { chart } from './chart.js'
+import './copy.js'
+import './form.js'
+import { bundlePage } from './bundle.js'
+import { familyTree } from './family.js'
+import { forkPage } from './fork.js'
 import { runPage } from './run.js'
 
 document.documentElement.classList.add('js')
@@ -39,5 +44,8 @@ if ($('#run')) {
   noteKey('+ − 0', 'Run', 'zoom the timeline')
   runPage($('#run'))
 }
+if ($('#bundle')) bundlePage($('#bundle'))
+familyTree()
+if ($('form.fork')) forkPage($('form.fork'))
 if ($('#retry')) setTimeout(() => location.reload(), 5000) // looks whether the server is back
 follow()

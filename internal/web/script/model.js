@@ -29,17 +29,26 @@ export function waits(m) {
   return m.wake ? { say: 'Waits for its timer', code: '', more: '', at: undefined, wake: m.wake } : null
 }
 
-export class Model {
-  calls = new Map(); lanes = []; turns = []; rows = []; t0 = 0; last = 0; ended = 0; turn = 0; wake = 0; next = 0
+/** The data after a turn. Long data is not in a brief log: it is missing, and the record dataSeq has it. */
+function dataOf(t, last, seq, short) {
+  if (t.data === undefined) return { published: false, data: last?.data, missing: last?.missing, dataSeq: last?.dataSeq }
+  return { published: true, data: t.data, missing: short && t.data === null, dataSeq: seq }
+}
 
-  row(e, kind, o) { this.rows.push({ at: ms(e.at), kind, turn: this.turn, ...o }) }
+export class Model {
+  calls = new Map(); lanes = []; turns = []; rows = []; t0 = 0; last = 0; ended = 0; turn = 0; wake = 0; next = 0; cost = 0; digest = ''
+
+  /** Adds a row to the log. Its key names it in links: the number of its record, and its number within that. */
+  row(e, kind, o) { this.rows.push({ at: ms(e.at), kind, turn: this.turn, seq: this.seq, key: `${this.seq}.${this.k++}`, short: this.short, ...o }) }
 
   add(rec) {
     this.next = rec.seq + 1
+    this.seq = rec.seq; this.k = 0; this.short = Boolean(rec.short)
+    if (rec.cut) this.cost = rec.cut.cost || 0
     for (const e of rec.entries) {
       const at = ms(e.at)
       this.last = Math.max(this.last, at)
-      if (e.start) { this.t0 = ms(e.start.time); this.row(e, 'start', { say: 'Start', text: `${e.start.module}/${e.start.workflow} with ${cut(text(e.start.input), 300)}`, body: e.start }) }
+      if (e.start) { this.t0 = ms(e.start.time); this.digest = e.start.digest; this.start = e.start; this.row(e, 'start', { say: 'Start', text: `${e.start.module}/${e.start.workflow} with ${cut(text(e.start.input), 300)}`, body: e.start }) }
       else if (e.turn) this.addTurn(e, e.turn, at)
       else if (e.attempt) this.addAttempt(e, e.attempt, at)
       else if (e.arrival) this.addArrival(e, e.arrival, at)
@@ -56,6 +65,7 @@ export class Model {
       else if (e.pause) this.row(e, 'person', { say: `${e.pause.who || (e.pause.hold ? 'The server' : 'Somebody')} ${e.pause.resume ? 'resumed' : e.pause.hold ? 'holds' : 'paused'} the run`, text: e.pause.note || '', body: e.pause })
       else if (e.end) { this.ended = at; this.row(e, 'bad', { say: `Ended: ${e.end.status}`, text: e.end.failure?.message || '', body: e.end }) }
       else if (e.message) this.row(e, 'answer', { say: `Message ${e.message.type}`, text: `${e.message.from ? 'from ' + e.message.from + ' ' : ''}${cut(text(e.message.body), 300)}`, body: e.message })
+      else if (e.upgrade) { this.digest = e.upgrade.digest; this.row(e, 'person', { say: `${e.upgrade.who || 'Somebody'} moved the run to other code`, text: `version ${e.upgrade.version || '?'}, ${cut(e.upgrade.digest, 8)}`, body: e.upgrade }) }
       else { const kind = Object.keys(e).find(k => k !== 'at') || '?'; this.row(e, 'line', { say: kind, text: cut(text(e[kind]), 300), body: e[kind] }) }
     }
   }
@@ -68,7 +78,10 @@ export class Model {
   addTurn(e, t, at) {
     this.turn = t.n
     const begun = ms(t.time), answers = t.answers || []
-    this.turns.push({ n: t.n, at: begun, end: at, cost: t.cost || 0 })
+    this.cost += t.cost || 0
+    const last = this.turns.at(-1)
+    this.turns.push({ n: t.n, at: begun, end: at, cost: t.cost || 0, spent: this.cost, seq: this.seq, short: this.short, wake: t.wake ? ms(t.wake) : 0,
+      calls: (t.calls || []).map(c => c.n), answers, ...dataOf(t, last, this.seq, this.short), ended: t.ended })
     for (const n of answers) { const c = this.calls.get(n); if (c) c.given = t.n }
     const why = answers.length ? `given the answer${answers.length > 1 ? 's' : ''} of call${answers.length > 1 ? 's' : ''} ${cut(answers.join(', '), 80)}` : t.n > 1 ? 'its timer was due' : 'begins'
     this.row(e, 'turn', { say: `Turn ${t.n}`, text: why, cost: t.cost || 0, body: t })
@@ -76,7 +89,7 @@ export class Model {
     if (timer && !(t.wake && ms(t.wake) === timer.wake)) { timer.end = begun; timer.done = true; this.timer = undefined }
     for (const l of t.lines || []) this.row(e, l.level === 'error' ? 'bad' : 'line', { say: l.text, text: text(l.fields), meta: l.at, body: l })
     for (const c of t.calls || []) {
-      const x = { n: c.n, kind: c.kind, head: c.head || {}, body: c.body, turn: t.n, begun: at, tries: [{ n: 1, begun: at }] }
+      const x = { n: c.n, kind: c.kind, head: c.head || {}, body: c.body, turn: t.n, begun: at, seq: this.seq, short: this.short, tries: [{ n: 1, begun: at }] }
       this.calls.set(c.n, x)
       if (c.kind === 'cancelled') continue
       this.lanes.push(x)
@@ -111,9 +124,27 @@ export class Model {
     const c = this.call(a.call), status = a.head?.status, bad = status >= 400 || Boolean(a.head?.error)
     if (c.kind === 'cancelled') return this.row(e, 'person', { say: 'The run is asked to give up', text: '', body: a })
     const t = c.tries.at(-1)
-    c.done = true; c.end = at; c.answer = a; c.bad = bad; c.settled ||= c.unknown; c.unknown = undefined
+    c.done = true; c.end = at; c.answer = { ...a, seq: this.seq, short: this.short }; c.bad = bad; c.settled ||= c.unknown; c.unknown = undefined
     if (t) Object.assign(t, { stages: stages(a.stages), end: at, bad, result: status || a.head?.error?.message || (bad ? 'error' : 'answered') })
     this.row(e, bad ? 'bad' : 'answer', { call: c.n, say: `Call ${c.n}: ${status || (bad ? 'error' : 'answered')}`, text: cut(a.note || text(a.head?.error) || text(a.body), 300), meta: exact(at - c.begun), body: a })
+  }
+
+  /** The turn of that number, or undefined. Turns have numbers without gaps, but a log may begin with a later one. */
+  turnAt(n) { return this.turns.length ? this.turns[n - this.turns[0].n] : undefined }
+
+  /** The calls that a run has made by the end of a turn, and whose answers no turn up to it was given. */
+  inFlight(n) {
+    return [...this.calls.values()].filter(c => c.turn <= n && c.kind !== 'cancelled' && !(c.given <= n))
+  }
+
+  /** The call whose site is in a file, by line: the last ones made up to a turn. */
+  sites(file, n) {
+    const out = new Map()
+    for (const c of this.calls.values()) {
+      const at = c.turn <= n && /^(.+):(\d+)$/.exec(c.head?.at || '')
+      if (at && (file === at[1] || file.endsWith(`/${at[1]}`))) out.set(Number(at[2]), c)
+    }
+    return out
   }
 
   /** Until when the timeline shows it. */

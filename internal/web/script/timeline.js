@@ -155,7 +155,7 @@ export class Timeline {
     const put = (cls, a, b, tall = 10) => { a = Math.max(-5, x(a)); b = Math.min(width + 5, x(b)); if (b >= -5 && a <= width + 5) svg.append(s('rect', { class: cls, x: a, y: y - tall / 2, width: Math.max(2, b - a), height: tall, rx: 2 })) }
     const line = (cls, a, b) => svg.append(s('path', { class: cls, d: `M${Math.max(-5, x(a))} ${y}H${Math.min(width + 5, x(b))}` }))
     for (const f of this.list) for (const t of [f.from, f.to]) svg.append(s('path', { class: 'b-foldline', d: `M${x(t)} 0v48` }))
-    const now = this.m.turns.find(t => t.n === this.turn)
+    const now = this.m.turnAt(this.turn)
     if (now) svg.append(s('path', { class: 'b-cur', d: `M${x(now.at)} 0v48` }))
     let result = '', cls = 'r', end = c.end
     if (c.kind === 'timer') { put('b-wait', c.begun, c.end || until); result = exact((c.end || c.wake) - c.begun) }
@@ -180,7 +180,7 @@ export class Timeline {
     }
     if (end) { const at = x(end) + 6; const label = exact(end - c.begun); if (at < width - 60 && at > 0 && !c.unknown) svg.append(s('text', { x: at, y: y + 4 }, label)); else if (x(c.begun) > 60 && at > 0) svg.append(s('text', { x: x(c.begun) - 8, y: y + 4, 'text-anchor': 'end' }, label)) }
     const name = c.kind === 'timer' ? 'timer' : title(c)
-    const el = h('div', { class: `tl-rowx${c === this.selected ? ' on' : ''}`, 'data-i': i, title: name }, h('div', { class: 'tl-label' }, h('span', { class: 'n' }, c.n ? String(c.n) : ''), h('bdi', { class: 'clip' }, name), h('span', { class: cls }, result)), svg)
+    const el = h('div', { class: `tl-rowx${c === this.selected ? ' on' : ''}${now && c.begun > now.end ? ' later' : ''}`, 'data-i': i, title: name }, h('div', { class: 'tl-label' }, h('span', { class: 'n' }, c.n ? String(c.n) : ''), h('bdi', { class: 'clip' }, name), h('span', { class: cls }, result)), svg)
     el.style.transform = `translateY(${i * this.rowH}px)`
     return el
   }
