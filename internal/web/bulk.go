@@ -49,7 +49,7 @@ var verbs = []verb{
 }
 
 // retryNow is for runs with failed calls. It is about calls, so it is not among the verbs of a run.
-var retryNow = verb{"retry", "Retry now", "make the next attempt at their failed calls at once", func(r flawless.Run) bool { return len(r.Retrying) > 0 }, nil}
+var retryNow = verb{"retry", "Retry now", "are tried again at once", func(r flawless.Run) bool { return len(r.Retrying) > 0 }, nil}
 
 // who is the name in logs of what people do here, until the API knows people.
 const who = "console"
@@ -190,14 +190,36 @@ func (c *console) bulk(v *visit) error {
 	}
 	m.Title, m.Button = x.Title+" "+count(len(m.Items), what), x.Title+" "+number(len(m.Items))
 	if form.Get("step") == "do" {
+		within, err := withinOf(form)
+		if err != nil {
+			return err
+		}
 		m.do(func(it item) (flawless.Run, error) {
-			if it.Call != 0 {
+			switch {
+			case it.Call != 0:
 				return v.client.Urge(v.ctx(), it.ID, client.Urge{Call: it.Call, Who: who, Note: m.Note})
+			case x.Name == "cancel" && within > 0:
+				return v.client.Cancel(v.ctx(), it.ID, flawless.Cancel{Who: who, Note: m.Note, Deadline: v.now().Add(within).UnixNano()})
+			case x.Name == "restart":
+				return v.client.Restart(v.ctx(), it.ID, client.Restart{Version: strings.TrimSpace(form.Get("version"))})
 			}
 			return x.do(v, it.ID, m.Note)
 		})
 	}
 	return v.showMany(m)
+}
+
+// withinOf reads after what time runs that are cancelled are terminated; 0 means never.
+func withinOf(form url.Values) (time.Duration, error) {
+	text := strings.TrimSpace(form.Get("within"))
+	if text == "" {
+		return 0, nil
+	}
+	d, err := parseSpan(text)
+	if err != nil {
+		return 0, fmt.Errorf("the time is %.50q; use one such as 5m or 2h: %w", text, flawless.Invalid)
+	}
+	return d, nil
 }
 
 func bulkVerbs() []verb { return append(slices.Clone(verbs), retryNow) }

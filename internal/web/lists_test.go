@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
@@ -198,6 +199,40 @@ func TestBulkChangesAllThatMatch(t *testing.T) {
 		if resp, _ := s.send("POST", "/runs", form); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: status %d", name, resp.StatusCode)
 		}
+	}
+}
+
+func TestBulkTakesTheOptionsOfCommands(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("wait", "a", 72, nil)
+	s.start("fail", "b", "x", nil)
+	if _, page := s.send("POST", "/runs", url.Values{"verb": {"cancel"}, "run": {"a"}}); !strings.Contains(page, `name="within"`) {
+		t.Error("the preview of a cancellation has no time after which runs are terminated")
+	}
+	if resp, _ := s.send("POST", "/runs", url.Values{"verb": {"cancel"}, "run": {"a"}, "step": {"do"}, "within": {"soon"}}); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("an odd time: status %d", resp.StatusCode)
+	}
+	if r, _ := s.client.Run(t.Context(), "a", false); r.CancelRequested {
+		t.Error("it was cancelled all the same")
+	}
+	s.send("POST", "/runs", url.Values{"verb": {"cancel"}, "run": {"a"}, "step": {"do"}, "within": {"90m"}})
+	deadline := time.Time{}
+	for rec, err := range s.client.WholeLog(t.Context(), "a") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range rec.Entries {
+			if e.Cancel != nil {
+				deadline = time.Unix(0, e.Cancel.Deadline)
+			}
+		}
+	}
+	if in := time.Until(deadline); in < 80*time.Minute || in > 90*time.Minute {
+		t.Errorf("it is terminated in %v", in)
+	}
+	if resp, page := s.send("POST", "/runs", url.Values{"verb": {"restart"}, "run": {"b"}, "step": {"do"}, "version": {"7"}}); resp.StatusCode != http.StatusOK || !strings.Contains(text(page), "7") || !strings.Contains(page, "st failed") {
+		t.Errorf("a version that does not exist: status %d: %s", resp.StatusCode, text(page))
 	}
 }
 
@@ -429,11 +464,24 @@ func TestServerWithoutTokenSaysSo(t *testing.T) {
 // TestRetriesAreUrged checks that a bulk retry is about calls, several of one run included.
 func TestRetriesAreUrged(t *testing.T) {
 	t.Parallel()
-	r := flawless.Run{ID: "x", Retrying: []flawless.Retrying{{Call: 3, Request: "GET https://a.example"}, {Call: 5}}}
-	var m many
-	m.add(retryNow, r)
-	if len(m.Items) != 2 || m.Items[0].Call != 3 || m.Items[1].Call != 5 || m.Items[1].N != 1 || m.Items[0].Text != "GET a.example" {
-		t.Errorf("%+v", m.Items)
+	s := newSite(t, "")
+	in := json.RawMessage(`{"url":"http://127.0.0.1:1","n":2,"each":2}`) // nobody listens there
+	if _, _, err := s.client.Start(t.Context(), client.Start{Module: "guest", Workflow: "many", Input: in, ID: "r"}, false); err != nil {
+		t.Fatal(err)
+	}
+	form, page := url.Values{"verb": {"retry"}, "match": {"1"}, "query": {"retrying=true"}}, ""
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		if _, page = s.send("POST", "/runs", form); strings.Contains(page, "Retry now 2 calls") {
+			break
+		}
+		<-tick.C
+	}
+	wants(t, "the preview", text(page), "Retry now 2 calls", "2 calls are tried again at once", "r call 2 GET 127.0.0.1:1/page/", "r call 3 GET")
+	form.Set("step", "do")
+	if resp, page := s.send("POST", "/runs", form); resp.StatusCode != http.StatusOK || strings.Contains(page, "st failed") {
+		t.Errorf("status %d: %s", resp.StatusCode, text(page))
 	}
 }
 

@@ -72,9 +72,19 @@ function start(form) {
   })
 }
 
-const act = form => item => {
-  const verb = form.dataset.request, note = form.elements.note.value
-  return send(`${encodeURIComponent(item.id)}/${verb}`, verb === 'restart' ? null : { who: 'console', note })
+const units = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 }
+
+const act = form => {
+  const { version, within, note } = form.elements, query = new URLSearchParams()
+  if (version?.value.trim()) query.set('version', version.value.trim())
+  const [, n, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(within?.value || '') || []
+  if (n) query.set('deadline', new Date(Date.now() + n * units[unit]).toISOString())
+  const verb = form.dataset.request, more = query.size ? `?${query}` : ''
+  return item => {
+    const body = { who: 'console', note: note?.value || '' }
+    if (item.call) body.call = item.call
+    return send(`${encodeURIComponent(item.id)}/${verb}${more}`, verb === 'restart' ? null : body)
+  }
 }
 const decide = form => {
   const given = JSON.parse($('#decision').textContent)
