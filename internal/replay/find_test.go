@@ -68,6 +68,7 @@ func TestConditionsFindValues(t *testing.T) {
 		`data.step == "paid"`:             `data "paid"`,
 		`  data.step=="paid" `:            `data "paid"`,
 		`data.step != "new"`:              `data "paid"`,
+		`data.n != "10"`:                  `data 10`,
 		`data.step != "paid"`:             ``,
 		`data.gone != "paid"`:             ``,
 		`data.step ~ ^pa`:                 `data "paid"`,
