@@ -75,6 +75,7 @@ type Instance struct {
 	released   bool
 	stepping   *stepping
 	tracer     *tracer
+	stacked    bool // the turn reports the stacks of calls
 
 	module, workflow string
 	secrets          string          // token of its secret placeholders

@@ -3,6 +3,7 @@ package symbol
 import (
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ianlancetaylor/demangle"
@@ -65,8 +66,8 @@ func GoFuncs(image []byte) iter.Seq2[int, string] {
 		if lines == nil {
 			return
 		}
-		for index := range lines.funcs {
-			if !yield(index, lines.name(index)) {
+		for at, index := range lines.all() {
+			if !yield(index, lines.nameAt(at)) {
 				return
 			}
 		}
@@ -80,6 +81,9 @@ func Demangle(name string) string {
 	name = demangle.Filter(name, demangle.NoParams, demangle.MaxLength(maxLength))
 	return strings.ReplaceAll(name, "::::", "::") // demangling leaves gaps for parts without a name
 }
+
+// textOf returns file:line.
+func textOf(s flawless.Site) string { return s.File + ":" + strconv.Itoa(s.Line) }
 
 // siteOf keeps the last two elements of a path. They are the same on every machine.
 func siteOf(file string, line int) flawless.Site {
