@@ -46,7 +46,7 @@ type Inspection struct {
 	Data    json.RawMessage `json:"data,omitempty"`   // the data published last
 	Wake    int64           `json:"wake,omitempty"`   // next timer, Unix nanoseconds
 	Pending []Call          `json:"pending"`          // calls without a delivered answer
-	Stacks  []TracedCall    `json:"stacks,omitempty"` // where the code was that made them, without the SDK and the language's runtime; of guests in Go
+	Stacks  []TracedCall    `json:"stacks,omitempty"` // where the code was that made them, without the SDK and the language's runtime; of guests in Go, and of others on request
 	Arrived []int           `json:"arrived"`          // of these, the calls whose answer has arrived
 	Ended   *Ended          `json:"ended,omitempty"`
 

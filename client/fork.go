@@ -60,7 +60,15 @@ func (c *Client) Diff(ctx context.Context, a, b string) (flawless.Difference, er
 // Inspect returns the state of a run after a turn; 0 means the last one. If against is above 0, it also returns how
 // its memory differs from that after turn against.
 func (c *Client) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
-	q := url.Values{}
+	return c.inspect(ctx, id, turn, against, url.Values{})
+}
+
+// InspectStacks is Inspect that also has the stacks of the calls of guests in other languages than Go, which takes longer.
+func (c *Client) InspectStacks(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
+	return c.inspect(ctx, id, turn, against, url.Values{"stacks": {"true"}})
+}
+
+func (c *Client) inspect(ctx context.Context, id string, turn, against int, q url.Values) (flawless.Inspection, error) {
 	for name, n := range map[string]int{"turn": turn, "against": against} {
 		if n != 0 {
 			q.Set(name, strconv.Itoa(n))

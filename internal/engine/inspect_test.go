@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,13 +46,16 @@ func TestInspectionsDoNotDependOnEarlierOnes(t *testing.T) {
 	}
 	mustFork(t, e, "crash", Fork{Turn: 1, ID: "fork"})
 	mustEnd(t, e, "fork")
-	random := rand.New(rand.NewPCG(1, 2))
-	for _, id := range []string{"chain", "all", "saga", "crash", "fork"} {
+	var all sync.WaitGroup
+	defer all.Wait()
+	look := func(id string, seed uint64) {
 		run, err := e.Run(t.Context(), id)
 		if err != nil || run.Turns < 3 {
-			t.Fatalf("run %s has %d turns, %v", id, run.Turns, err)
+			t.Errorf("run %s has %d turns, %v", id, run.Turns, err)
+			return
 		}
-		for range 40 {
+		random := rand.New(rand.NewPCG(1, seed))
+		for range 20 {
 			turn, against := random.IntN(run.Turns+2), max(0, random.IntN(2*run.Turns+2)-run.Turns)
 			got, err := e.Inspect(t.Context(), id, turn, against)
 			want, wrong := inspectFrom(t, e, replay.NewInspector(e.kinds, 0), id, id, turn, against)
@@ -64,6 +68,10 @@ func TestInspectionsDoNotDependOnEarlierOnes(t *testing.T) {
 				t.Errorf("turn %d of %s against %d: %s", turn, id, against, d)
 			}
 		}
+	}
+	for _, id := range []string{"chain", "all", "saga", "crash", "fork"} {
+		all.Go(func() { look(id, 1) })
+		all.Go(func() { look(id, 2) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -36,11 +37,14 @@ const maxKept = 64 << 20
 type Examiner struct {
 	o         Options
 	inspector *replay.Inspector
+
+	mu   sync.Mutex // guards last, and the users of modules
+	last *tracedModule
 }
 
 // New returns an examiner.
 func New(o Options) *Examiner {
-	return &Examiner{o, replay.NewInspector(o.Kinds, maxKept)}
+	return &Examiner{o: o, inspector: replay.NewInspector(o.Kinds, maxKept)}
 }
 
 // Replay replays a run from its log, with its own module, or with bin unless that is nil. It touches neither the outside nor
@@ -99,18 +103,110 @@ func (e *Examiner) examine(ctx context.Context, id string, bin []byte, f func(m 
 func (e *Examiner) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
 	var out flawless.Inspection
 	err := e.examine(ctx, id, nil, func(m *guest.Module, head store.Head) (err error) {
-		log := func(from uint64) iter.Seq2[flawless.Record, error] { return e.o.Store.Log(ctx, id, from) }
-		out, err = e.inspector.Inspect(ctx, m, id, log, turn, against)
-		var d *flawless.Divergence
-		if errors.As(err, &d) {
-			e.sources(nil).Explain(ctx, d, head.Run.Digest, head.Run.Digest)
-		}
+		out, err = e.inspect(ctx, m, head, turn, against)
 		return err
 	})
 	if err != nil {
 		return flawless.Inspection{}, fmt.Errorf("inspecting run %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// InspectStacks is Inspect that also has the stacks of the calls of guests in other languages than Go. It compiles the module once
+// more for that, and replays more slowly.
+func (e *Examiner) InspectStacks(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return flawless.Inspection{}, fmt.Errorf("inspecting run %s: %w", id, err)
+	}
+	out, err := e.inspectStacks(ctx, id, turn, against)
+	if err != nil {
+		return flawless.Inspection{}, fmt.Errorf("inspecting run %s: %w", id, err)
+	}
+	return out, nil
+}
+
+func (e *Examiner) inspectStacks(ctx context.Context, id string, turn, against int) (out flawless.Inspection, err error) {
+	head, err := e.o.Store.Head(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	bin, err := e.o.Store.Binary(ctx, head.Run.Digest)
+	if err != nil {
+		return out, err
+	}
+	if guest.IsGo(bin) {
+		err = e.examine(ctx, id, nil, func(m *guest.Module, head store.Head) error {
+			out, err = e.inspect(ctx, m, head, turn, against)
+			return err
+		})
+		return out, err
+	}
+	m, done, err := e.traced(ctx, head.Run.Digest, bin)
+	if err != nil {
+		return out, err
+	}
+	defer done()
+	if err := e.o.Residency.Compute.Acquire(ctx, residency.Heavy, 0, nil); err != nil {
+		return out, err
+	}
+	defer e.o.Residency.Compute.Release()
+	return e.inspect(ctx, m, head, turn, against)
+}
+
+func (e *Examiner) inspect(ctx context.Context, m *guest.Module, head store.Head, turn, against int) (flawless.Inspection, error) {
+	log := func(from uint64) iter.Seq2[flawless.Record, error] { return e.o.Store.Log(ctx, head.Run.ID, from) }
+	out, err := e.inspector.Inspect(ctx, m, head.Run.ID, log, turn, against)
+	var d *flawless.Divergence
+	if errors.As(err, &d) {
+		e.sources(nil).Explain(ctx, d, head.Run.Digest, head.Run.Digest)
+	}
+	return out, err
+}
+
+// traced returns a module whose guests record their stacks. The last one that was asked for is kept until another one is, or the
+// engine ends with its runtime.
+func (e *Examiner) traced(ctx context.Context, digest string, bin []byte) (m *guest.Module, done func(), err error) {
+	e.mu.Lock()
+	t := e.last
+	if t == nil || t.digest != digest {
+		t = &tracedModule{digest: digest, users: 1} // of the Examiner
+		e.release(e.last)
+		e.last = t
+	}
+	t.users++
+	e.mu.Unlock()
+	done = func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.release(t)
+	}
+	t.load.Lock()
+	defer t.load.Unlock()
+	if t.module == nil {
+		if t.module, err = e.o.Guest.LoadTraced(ctx, bin, true); err != nil {
+			done()
+			return nil, nil, err
+		}
+	}
+	return t.module, done, nil
+}
+
+// tracedModule is a module for inspections.
+type tracedModule struct {
+	digest string
+	users  int
+	load   sync.Mutex
+	module *guest.Module // nil until it is loaded
+}
+
+// release closes a module that nobody uses any more; nil is none. The caller holds mu.
+func (e *Examiner) release(t *tracedModule) {
+	if t == nil {
+		return
+	}
+	if t.users--; t.users == 0 && t.module != nil {
+		_ = t.module.Close(context.Background())
+	}
 }
 
 // Trace returns the path of a run through its code, from a replay with its own module, or with bin unless that is nil. If

@@ -130,6 +130,7 @@ func (i *Instance) prepare(s Start) {
 	i.yield = s.Yield
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+		i.tracer.begin(-1) // no turn, for what the guest is asked before its next one
 	}
 }
 

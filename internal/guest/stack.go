@@ -46,8 +46,11 @@ func (i *Instance) via(head []byte) string {
 // calling returns the stack of the code that is making a call, innermost first, nil if it is unknown.
 func (i *Instance) calling() []flawless.StackFrame {
 	s, memory, sp, top := i.goroutineStack()
-	if s == nil {
-		return nil
+	switch {
+	case s != nil:
+		return s.Calling(memory, sp, top)
+	case i.tracer != nil:
+		return i.tracer.own
 	}
-	return s.Calling(memory, sp, top)
+	return nil
 }

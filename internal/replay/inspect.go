@@ -152,6 +152,11 @@ func (i *inspection) inspect(ctx context.Context, m *guest.Module, log Log, begi
 		}
 	}
 	i.moment.show(&i.out)
+	for k, t := range i.out.Tasks { // a task in Rust says only which call it waits for
+		if stack := i.stacks[t.Call]; t.Call > 0 && len(stack) > 0 {
+			i.out.Tasks[k].Frames = stack
+		}
+	}
 	if i.against > 0 {
 		i.out.Changes = changes(i.other, i.memory)
 	}

@@ -181,11 +181,12 @@ func (f *frozen) isThere(rec flawless.Record) bool {
 // pastRun says which guests have the same past: those of a run with the same start and the same code.
 type pastRun struct {
 	id, digest string
+	traced     bool // guests whose calls have stacks, in any language
 	start      [sha256.Size]byte
 }
 
 func pastRunOf(id string, m *guest.Module, first flawless.Record) pastRun {
-	r := pastRun{id: id, digest: m.Digest()}
+	r := pastRun{id: id, digest: m.Digest(), traced: m.Traced()}
 	if len(first.Entries) > 0 && first.Entries[0].Start != nil {
 		s := first.Entries[0].Start
 		r.start = sha256.Sum256(fmt.Appendf(nil, "%x %d %q", s.Seed, s.Time, s.Input))

@@ -77,10 +77,15 @@ func (a *api) forks() {
 	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "Inspect the state of a run after a turn"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Turn    int `query:"turn" minimum:"0" doc:"default: the last turn"`
-			Against int `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
+			Turn    int  `query:"turn" minimum:"0" doc:"default: the last turn"`
+			Against int  `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
+			Stacks  bool `query:"stacks" doc:"include the stacks of calls of guests that are not in Go; this takes longer"`
 		}) (*body[flawless.Inspection], error) {
-			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
+			inspect := a.engine.Inspect
+			if in.Stacks {
+				inspect = a.engine.InspectStacks
+			}
+			i, err := inspect(ctx, in.ID, in.Turn, in.Against)
 			return &body[flawless.Inspection]{i}, reply.From(err)
 		})
 }

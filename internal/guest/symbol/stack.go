@@ -54,7 +54,6 @@ func NewStacks(image []byte) *Stacks {
 	if s.table.pcln == nil {
 		return nil
 	}
-	s.table.pcln.findInlined(image)
 	for at := range s.table.pcln.all() {
 		if strings.HasSuffix(s.table.pcln.nameAt(at), "sdk/go/internal/abi.hostCall") {
 			s.calls = s.table.pcln.largestFrame(at)
