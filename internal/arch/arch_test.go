@@ -42,7 +42,7 @@ var allowed = []struct {
 	{"internal/store/pebble", []string{"internal/store", "internal/errno"}},
 	{"internal/store/postgres", []string{"internal/store"}},
 	{"internal/store/postgres/pgtest", nil},
-	{"internal/store/storetest", []string{"internal/store", "internal/store/mem", "internal/store/tally"}},
+	{"internal/store/storetest", []string{"internal/store", "internal/store/key", "internal/store/mem", "internal/store/tally"}},
 	{"internal/store/transfer", []string{"internal/store/kv", "internal/store", "internal/store/codec"}},
 	{"internal/redact", nil},
 	{"internal/brief", nil},

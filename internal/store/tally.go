@@ -80,13 +80,15 @@ func (t totals) Add(head []byte) error {
 	return err
 }
 
-// Recount compares the counts in the shards that l owns with their runs, all of which it reads. It corrects those that differ, and
-// returns the modules that they are of. A crash in the middle leaves the old or the new counts of a shard.
+// Recount compares the counts in the shards that l owns with their runs, corrects those that differ, and returns their modules, or
+// [flawless.Fenced] if l owns no shard. It reads all runs. A crash in the middle leaves the old or the new counts of a shard.
 func (s *Store) Recount(ctx context.Context, l *Lease) (wrong []string, err error) {
+	if _, owns := l.any(); !owns {
+		return nil, fmt.Errorf("comparing the counts of runs: %s owns no shard: %w", l.owner, flawless.Fenced)
+	}
 	for _, sh := range l.Owned() {
-		heads := s.kv.Scan(ctx, withPrefix(key.Head.Key().Shard(sh)))
 		add := func(t *tally.Totals, head []byte) error { return totals{s, t}.Add(head) }
-		some, err := s.tally.Recount(reindex.AsIs(ctx), sh, heads, add, func(set []Item, gone [][]byte) error {
+		some, err := s.tally.Recount(reindex.AsIs(ctx), sh, s.kv.Scan(ctx, withPrefix(key.Head.Key().Shard(sh))), add, func(set []Item, gone [][]byte) error {
 			return s.under(ctx, l, sh, func(d *draft) error { d.batch.Set, d.batch.Delete = set, gone; return nil })
 		})
 		if wrong = append(wrong, some...); err != nil {

@@ -125,7 +125,7 @@ func (p *pcln) largestFrame(at int) (size uint64) {
 const (
 	inlinedData   = 3
 	inlinedValues = 2
-	maxInlined    = 64
+	maxInlined    = 16
 )
 
 // inlined returns the functions at an offset in a function, innermost first: the last one is the function itself.
@@ -171,6 +171,9 @@ func (p *pcln) findInlined(image []byte) {
 	}
 }
 
+// maxPairs is how much of a table of values is read. Only functions of many thousands of lines have more.
+const maxPairs = 1 << 14
+
 // value reads a table of values by pc. It is a list of pairs of varints: the zigzag difference to the previous
 // value, and to the previous pc. They begin at -1 and 0.
 func (p *pcln) value(at int, target uint16) int {
@@ -179,9 +182,9 @@ func (p *pcln) value(at int, target uint16) int {
 	}
 	b := p.b[p.values+at:]
 	value, pc := -1, uint64(0)
-	for first := true; ; first = false {
+	for pair := range maxPairs {
 		d, n := binary.Uvarint(b)
-		if n <= 0 || d == 0 && !first {
+		if n <= 0 || d == 0 && pair > 0 {
 			return -1
 		}
 		b = b[n:]
@@ -195,4 +198,5 @@ func (p *pcln) value(at int, target uint16) int {
 			return value
 		}
 	}
+	return -1
 }

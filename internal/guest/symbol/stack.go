@@ -146,18 +146,16 @@ func (s *Stacks) Calling(memory []byte, sp, top uint64) (out []flawless.StackFra
 	return out
 }
 
-// at returns the place of a return address, or nil if it is none.
+// at returns the place of a return address, or nil if it is none. A guest that invents addresses makes it look up maxPlaces of them,
+// and no more.
 func (s *Stacks) at(pc uint64) *place {
 	known := s.known.Load()
 	if known != nil {
-		if p, ok := (*known)[pc]; ok {
+		if p, ok := (*known)[pc]; ok || len(*known) >= maxPlaces {
 			return p
 		}
 	}
 	p := s.find(pc)
-	if p == nil || known != nil && len(*known) >= maxPlaces {
-		return p
-	}
 	next := map[uint64]*place{} // places are few and soon all known, so they are copied rather than locked
 	if known != nil {
 		maps.Copy(next, *known)
