@@ -1,5 +1,7 @@
 # make demo   watch a card being charged once while the server is killed
 # make demo-cluster  watch three nodes on one PostgreSQL being killed for a minute, and every card being charged once
+# make demo-console  fills a server with runs in every state, and prints the address of its console
+# make screenshots  takes the pictures of the console in docs/images. ONLY=run,inbox takes these only
 # make test   all tests; SHORT=1 crashes engines at fewer points
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
@@ -28,9 +30,9 @@ TEST = $(GO) test -count=1 -timeout 20m$(if $(SHORT), -short)
 MODULES = sdk/go bench tools tools/console docs/site
 # Programs for working on this repository, with the versions of tools/go.mod.
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
-GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel examples/wizard/booking internal/web/testdata/guest
+GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel examples/wizard/booking demo/console/shop internal/web/testdata/guest
 
-.PHONY: build setup demo demo-cluster test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo demo-cluster demo-console screenshots test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -46,6 +48,12 @@ demo:
 
 demo-cluster:
 	$(SETUP) $(GO) run ./demo/cluster
+
+demo-console:
+	$(SETUP) $(GO) run ./demo/console
+
+screenshots:
+	$(SETUP) $(GO) build -C tools -o $(CURDIR)/bin/screens ./screens && bin/screens $(if $(ONLY),-only $(ONLY))
 
 test:
 	$(SETUP) $(TEST) ./... && for d in $(MODULES); do (cd $$d && $(TEST) ./...) || exit 1; done

@@ -73,7 +73,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.first(ctx); err != nil {
 		return err
 	}
-	return d.second(ctx)
+	if err := d.second(ctx); err != nil {
+		return err
+	}
+	say("on a server of your own, flawless open shows all of this in a browser; make demo-console fills one")
+	return nil
 }
 
 // first kills the server while the run sleeps.

@@ -97,7 +97,7 @@ func (d *demo) settings(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := d.client.SetLimit(ctx, "crm.example", "1/2s", 3); err != nil {
+	if _, err := d.client.SetLimit(ctx, "crm.example", "30/m", 3); err != nil {
 		return err
 	}
 	if _, err := d.client.SetLimit(ctx, "mail.example", "50/s", 50); err != nil {

@@ -49,7 +49,7 @@ type demo struct {
 }
 
 // token makes the printed address log in.
-const token = "demo-console"
+const token = "token-of-the-demo"
 
 func say(format string, args ...any) { fmt.Printf("▶ "+format+"\n", args...) }
 
@@ -116,15 +116,15 @@ func (d *demo) up(ctx context.Context) error {
 	if d.client, err = client.New(client.Options{Socket: socket, Port: port, NoQUIC: true, Token: token}); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for {
-		if _, err := d.client.Version(ctx); err == nil {
+		if _, err = d.client.Version(ctx); err == nil {
 			return nil
-		} else if !errors.Is(err, client.Unreachable) {
-			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if pause(ctx, 50*time.Millisecond) != nil {
 			text, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("the server does not answer: %w: %s", err, text)
+			return fmt.Errorf("the server does not answer: %w; its log: %s", err, text)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func (d *demo) clean() {
 		_ = d.server.Wait()
 	}
 	if d.world != nil {
-		_ = d.world.Close()
+		d.world.close()
 	}
 	if d.dir != "" {
 		_ = os.RemoveAll(d.dir)

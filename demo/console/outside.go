@@ -40,7 +40,7 @@ func newOutside() (*outside, error) {
 	}
 	o := &outside{proxy: l, conns: make(chan net.Conn), over: make(chan struct{})}
 	o.servers.Go(func() { _ = http.Serve(l, http.HandlerFunc(o.tunnel)) })
-	o.servers.Go(func() { _ = http.Serve(o, http.HandlerFunc(o.serve)) })
+	o.servers.Go(func() { _ = http.Serve(arrivals{o}, http.HandlerFunc(o.serve)) })
 	return o, nil
 }
 
@@ -76,26 +76,27 @@ type tunnelled struct {
 
 func (t tunnelled) Read(p []byte) (int, error) { return t.rest.Read(p) }
 
-// Accept returns the next connection that came through the proxy.
-func (o *outside) Accept() (net.Conn, error) {
+// close stops the world.
+func (o *outside) close() {
+	close(o.over)
+	_ = o.proxy.Close()
+	o.servers.Wait()
+}
+
+// arrivals accepts the connections that came through the proxy, as a [net.Listener].
+type arrivals struct{ o *outside }
+
+func (a arrivals) Accept() (net.Conn, error) {
 	select {
-	case c := <-o.conns:
+	case c := <-a.o.conns:
 		return c, nil
-	case <-o.over:
+	case <-a.o.over:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close stops the world.
-func (o *outside) Close() error {
-	close(o.over)
-	err := o.proxy.Close()
-	o.servers.Wait()
-	return err
-}
-
-// Addr returns the address of the proxy.
-func (o *outside) Addr() net.Addr { return o.proxy.Addr() }
+func (a arrivals) Close() error   { return nil }
+func (a arrivals) Addr() net.Addr { return a.o.proxy.Addr() }
 
 func (o *outside) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)

@@ -134,11 +134,13 @@ var allowed = []struct {
 	{"demo", []string{"client", "demo/internal/shop"}},
 	{"demo/console", []string{"client"}},
 	{"demo/cluster", []string{"client", "internal/nodes", "demo/internal/shop", "internal/store/postgres/pgtest"}},
+	{"demo/console", []string{"client"}},
 	{"chaos", []string{"client", "internal/nodes", "internal/store/postgres/pgtest"}},
 	{"internal/nodes", []string{"client"}},
 	{"demo/internal/shop", nil},
 	{"tools/console", nil},
 	{"tools/release", nil},
+	{"tools/screens", nil},
 	{"tools/setup", nil},
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem", "internal/store/postgres", "internal/store/postgres/pgtest"}},
 }

@@ -2,7 +2,7 @@
 # Finds what is missing to build, show and test Flawless, and installs it where it may: with apt-get on Debian and
 # Ubuntu and dnf on Fedora as root or with sudo that asks for no password, and with brew on macOS.
 #
-#   eval "$(tools/setup/setup.sh demo|demo-cluster|chaos|test|check|api|all)"
+#   eval "$(tools/setup/setup.sh demo|demo-cluster|demo-console|screenshots|chaos|test|check|api|all)"
 #
 # What it prints are settings for the shell, for what lies beside the usual path. Where something cannot be had,
 # it says so in one block: what is missing, how to get it, and which tests are left out. It fails if nothing can
@@ -13,14 +13,15 @@ cd "$(dirname "$0")/../.."
 # What each purpose needs; a new need is a function and a word here.
 purpose=${1:-all}
 case $purpose in
-demo) needs="git go" ;;
+demo | demo-console) needs="git go" ;;
 demo-cluster) needs="git go postgres" ;;
+screenshots) needs="git go chromium" ;;
 chaos) needs="git go postgres pgbouncer namespaces" ;;
 test) needs="git go cc rust openssl postgres pgbouncer chromium" ;;
 check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
 all) needs="git go cc rust openssl postgres pgbouncer chromium curl python node" ;;
-*) echo "usage: setup.sh demo|demo-cluster|chaos|test|check|api|all" >&2; exit 2 ;;
+*) echo "usage: setup.sh demo|demo-cluster|demo-console|screenshots|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
 has() { command -v "$1" >/dev/null 2>&1; }
