@@ -49,3 +49,19 @@ func TestSliderReplaysTheRun(t *testing.T) {
 		t.Errorf("the browser reports %q", wrong)
 	}
 }
+
+// TestOneCursor checks that a link to a turn in the middle of a long run brings timeline and log there.
+func TestOneCursor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("many", "turns", map[string]any{"url": s.outside.URL, "n": 400, "each": 1}, nil)
+	b := newBrowser(t)
+	b.open(s, "/runs/turns#turn=200")
+	b.until(`document.querySelector('.tl-axis [data-turn="200"] .b-ink') && [...document.querySelectorAll('.tl-label .n')].some(n => n.textContent === '201')`)
+	b.until(`document.querySelector('.ent.cur')?.textContent.includes('Turn 200')`)
+	b.do(chromedp.KeyEvent("\u0303")) // →
+	b.until(`document.querySelector('.tl-axis [data-turn="201"] .b-ink') && location.hash === '#turn=201'`)
+	if wrong := b.problems(); len(wrong) > 0 {
+		t.Errorf("the browser reports %q", wrong)
+	}
+}

@@ -37,7 +37,7 @@ export async function runPage(root, past = new ServerPast(root.dataset.id, root.
   function go(turn, call = 0, { lane, scroll = true, entry, note = true } = {}) {
     const same = cur.turn === turn && cur.call === call
     cur = { turn, call }
-    line.turn = turn; line.selected = lane || m.calls.get(call); line.changed()
+    line.moveTo(turn, lane || m.calls.get(call), scroll && !lane)
     const hash = `#turn=${turn}${call ? `&call=${call}` : ''}${entry ? `&entry=${entry}` : ''}`
     if (note && location.hash !== hash) history.replaceState(null, '', hash)
     transport.show(turn)
@@ -51,7 +51,6 @@ export async function runPage(root, past = new ServerPast(root.dataset.id, root.
     const at = placeOf(location.hash), turn = at.turn || m.calls.get(at.call)?.turn || m.turns.at(-1)?.n || 0, asked = Boolean(at.turn || at.call)
     if (turn) go(turn, at.call, { scroll: asked || open, entry: at.entry, note: asked })
     else { transport.show(0); replay.call.replaceChildren(...callDetails(past, m, 0)) }
-    line.reveal(line.selected ? m.lanes.indexOf(line.selected) : open ? m.lanes.length - 1 : -1)
   }
   addEventListener('hashchange', fromHash)
   document.addEventListener('keydown', e => {

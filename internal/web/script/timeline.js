@@ -93,6 +93,24 @@ export class Timeline {
     if (top < b.scrollTop || top > b.scrollTop + b.clientHeight - this.rowH) b.scrollTop = Math.max(0, top - b.clientHeight / 2)
   }
   changed() { this.dirty = true; this.draw() }
+
+  /** Moves the cursor. What it is about comes into view, if it is not. Folds and the scale stay as they are. */
+  moveTo(turn, lane, reveal) {
+    this.turn = turn; this.selected = lane; this.moved = true
+    if (reveal) this.wanted = turn
+    this.draw()
+  }
+
+  /** Scrolls to the turn that is wanted. */
+  goThere(width) {
+    const { m } = this, t = m.turnAt(this.wanted)
+    this.wanted = 0
+    if (!t) return
+    const x = this.scale.x(t.at) - this.ox
+    if (x < 0 || x > width - 40) this.ox = Math.max(0, Math.min(this.scale.x(t.at) - width / 4, this.scale.total - width))
+    const i = this.selected ? m.lanes.indexOf(this.selected) : m.lanes.findIndex(l => l.turn >= t.n)
+    this.reveal(i < 0 ? m.lanes.length - 1 : i)
+  }
   draw() { if (this.pending) return; this.pending = requestAnimationFrame(() => { this.pending = 0; this.paint() }) }
 
   paint() {
@@ -105,8 +123,11 @@ export class Timeline {
       this.ox = Math.max(0, Math.min(this.ox, this.scale.total - width))
       this.space.style.height = `${m.lanes.length * this.rowH || 44}px`
       this.sub.textContent = `${some(m.lanes.filter(l => l.n).length, 'call')} · ${some(m.turns.length, 'turn')} · ${exact(until - m.t0)}${open ? ' so far' : ''}`
-      this.paintAxis(width, until); this.paintMini(until)
+      this.paintMini(until)
+      this.moved = true
     }
+    if (this.wanted) this.goThere(width)
+    if (this.moved) { this.moved = false; this.paintAxis(width, until) }
     const x = t => this.scale.x(t) - this.ox, first = Math.max(0, Math.floor(this.body.scrollTop / this.rowH) - 2), last = Math.min(m.lanes.length, first + Math.ceil(this.body.clientHeight / this.rowH) + 5)
     const rows = []
     for (let i = first; i < last; i++) rows.push(this.row(m.lanes[i], i, x, until, width))
