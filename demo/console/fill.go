@@ -165,12 +165,12 @@ func (d *demo) others(ctx context.Context) error {
 
 // allOrders places the orders, some at a time.
 func (d *demo) allOrders(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for n := range *orders {
-		group.Go(func() error { return d.place(ctx, n) })
+		group.Go(func() error { return d.place(working, n) })
 		if n%10 == 9 {
-			if err := pause(ctx, 500*time.Millisecond); err != nil {
+			if err := pause(working, 500*time.Millisecond); err != nil {
 				break
 			}
 		}
@@ -240,9 +240,12 @@ func (d *demo) decide(ctx context.Context) error {
 		if o.Item != doubtful {
 			continue
 		}
-		r, err := d.until(ctx, o.ID, flawless.Unresolved, flawless.Waiting)
-		if err != nil || len(r.Unresolved) == 0 {
+		r, err := d.until(ctx, o.ID, flawless.Unresolved, flawless.Completed, flawless.Failed, flawless.Waiting)
+		if err != nil {
 			return err
+		}
+		if len(r.Unresolved) == 0 { // it ended in another way
+			continue
 		}
 		_, err = d.client.Resolve(ctx, o.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Respond, Status: 201,
 			Body: []byte(`{"id":"charge-771204"}`), Who: "ann", Note: "seen at the payment service"})
@@ -258,8 +261,10 @@ func (d *demo) fork(ctx context.Context) error {
 		if o.Item != declined {
 			continue
 		}
-		if _, err := d.until(ctx, o.ID, flawless.Failed); err != nil {
+		if r, err := d.until(ctx, o.ID, flawless.Completed, flawless.Failed, flawless.Unresolved, flawless.Waiting); err != nil {
 			return err
+		} else if r.Status != flawless.Failed { // it ended in another way
+			continue
 		}
 		turn, call := 0, 0
 		for rec, err := range d.client.WholeLog(ctx, o.ID) {

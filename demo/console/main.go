@@ -4,8 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -34,7 +34,7 @@ func main() {
 	d := &demo{}
 	err := d.run(ctx)
 	d.clean()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "demo-console:", err)
 		os.Exit(1)
 	}
@@ -49,7 +49,7 @@ type demo struct {
 }
 
 // token makes the printed address log in.
-const token = "token-of-the-demo"
+var token = rand.Text()
 
 func say(format string, args ...any) { fmt.Printf("▶ "+format+"\n", args...) }
 
