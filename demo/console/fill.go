@@ -92,7 +92,7 @@ func (d *demo) modules(ctx context.Context, first string) error {
 
 // settings sets what people set on a server.
 func (d *demo) settings(ctx context.Context) error {
-	for name, host := range map[string]string{"pay-key": "pay.example", "crm-password": "crm.example"} {
+	for name, host := range map[string]string{"pay-key": "http://pay.example", "crm-password": "http://crm.example"} {
 		if _, err := d.client.SetSecret(ctx, name, []string{host}, "demo-value-of-"+name); err != nil {
 			return err
 		}
