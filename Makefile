@@ -28,7 +28,7 @@ TEST = $(GO) test -count=1 -timeout 20m$(if $(SHORT), -short)
 MODULES = sdk/go bench tools tools/console docs/site
 # Programs for working on this repository, with the versions of tools/go.mod.
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
-GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel internal/web/testdata/guest
+GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel examples/wizard/booking internal/web/testdata/guest
 
 .PHONY: build setup demo demo-cluster test check api chaos packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 

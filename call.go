@@ -2,6 +2,7 @@ package flawless
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -14,10 +15,25 @@ type Call struct {
 	Kind string          `json:"kind" cbor:"2,keyasint"`
 	Head json.RawMessage `json:"head,omitempty" cbor:"3,keyasint,omitempty"` // JSON; the members depend on the kind
 	Body Bytes           `json:"body,omitempty" cbor:"4,keyasint,omitempty"` // raw
+	// Via is the line (file:line) in the workflow, or in the function that its goroutine began with, through which the code came to
+	// the call site in the head; "" if that line is the call site, or if it is unknown. It is never compared.
+	Via string `json:"via,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
-// Site returns the call site (file:line) from the head, or "".
-func (c Call) Site() string {
+// Site returns the line (file:line) of the workflow that led to the call: Via, or else the call site from the head, or "".
+func (c Call) Site() string { return cmp.Or(c.Via, c.Innermost()) }
+
+// Path returns the lines from the workflow to the call site, as far as the log has them: "shop/main.go:60 > shop/pay.go:12".
+func (c Call) Path() string {
+	at := c.Innermost()
+	if c.Via == "" || at == "" {
+		return cmp.Or(c.Via, at)
+	}
+	return c.Via + " > " + at
+}
+
+// Innermost returns the call site (file:line) from the head, or "": the line of user code that called the SDK.
+func (c Call) Innermost() string {
 	var h struct {
 		At string `json:"at"`
 	}

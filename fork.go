@@ -37,16 +37,17 @@ type Difference struct {
 type Inspection struct {
 	Run     string          `json:"run"`
 	Turn    int             `json:"turn"`
-	Time    int64           `json:"time"`           // the guest's clock, Unix nanoseconds
-	Memory  int             `json:"memory"`         // bytes of memory of the guest
-	Own     int             `json:"own"`            // of these, bytes in pages that differ from the base image
-	Digest  string          `json:"digest"`         // of the module it was replayed with
-	Tasks   []Task          `json:"tasks"`          // where each goroutine or task waits, if the guest can tell; at most 1,000
-	Blocked string          `json:"blocked"`        // the same, as the guest says it
-	Data    json.RawMessage `json:"data,omitempty"` // the data published last
-	Wake    int64           `json:"wake,omitempty"` // next timer, Unix nanoseconds
-	Pending []Call          `json:"pending"`        // calls without a delivered answer
-	Arrived []int           `json:"arrived"`        // of these, the calls whose answer has arrived
+	Time    int64           `json:"time"`             // the guest's clock, Unix nanoseconds
+	Memory  int             `json:"memory"`           // bytes of memory of the guest
+	Own     int             `json:"own"`              // of these, bytes in pages that differ from the base image
+	Digest  string          `json:"digest"`           // of the module it was replayed with
+	Tasks   []Task          `json:"tasks"`            // where each goroutine or task waits, if the guest can tell; at most 1,000
+	Blocked string          `json:"blocked"`          // the same, as the guest says it
+	Data    json.RawMessage `json:"data,omitempty"`   // the data published last
+	Wake    int64           `json:"wake,omitempty"`   // next timer, Unix nanoseconds
+	Pending []Call          `json:"pending"`          // calls without a delivered answer
+	Stacks  []TracedCall    `json:"stacks,omitempty"` // where the code was that made them, without the SDK and the language's runtime; of guests in Go, and of others on request
+	Arrived []int           `json:"arrived"`          // of these, the calls whose answer has arrived
 	Ended   *Ended          `json:"ended,omitempty"`
 
 	Against int          `json:"against,omitempty"` // the turn with which the memory is compared

@@ -1,6 +1,7 @@
 package flawless
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ type Promise struct {
 	Call    int        `json:"call"`
 	Made    time.Time  `json:"made"`
 	Expires *time.Time `json:"expires,omitempty"`
+	// Schema is the JSON Schema of its value, in the list of the promises of a run; nil if the code has no type for it.
+	Schema json.RawMessage `json:"schema,omitempty"`
 }
 
 // PromiseToken returns the token of a promise. Anyone who knows it may settle the promise.

@@ -50,6 +50,17 @@ type Divergence struct {
 
 	LoggedSite string `json:"logged_at,omitempty"` // call sites, file:line
 	AskedSite  string `json:"asked_at,omitempty"`
+
+	// LoggedLines and AskedLines are the lines of source that led to the calls, from the workflow to the call site, if the module of
+	// that side has its source.
+	LoggedLines []SourceLine `json:"logged_lines,omitempty"`
+	AskedLines  []SourceLine `json:"asked_lines,omitempty"`
+}
+
+// SourceLine is a line of the source in a module.
+type SourceLine struct {
+	Site string `json:"at"`   // file:line
+	Text string `json:"text"` // without the space around it
 }
 
 func (d *Divergence) Error() string {

@@ -15,6 +15,9 @@ type StoreCheck struct {
 	Damaged  []DamagedFile `json:"damaged,omitempty"`
 	Affected []Affected    `json:"affected,omitempty"` // objects in damaged files, at most 100; unreadable ones first
 	More     int           `json:"more,omitempty"`     // number of further affected objects
+
+	// Recounted has the modules whose counts of runs differed from their runs. They have been counted again, and are right now.
+	Recounted []string `json:"recounted,omitempty"`
 }
 
 // DamagedFile is a file of the store whose content has changed since it was written.

@@ -2,9 +2,14 @@ module github.com/flawless-engine/flawless/bench
 
 go 1.26.0
 
-require github.com/flawless-engine/flawless v0.0.0
+require (
+	github.com/chromedp/chromedp v0.23.1
+	github.com/flawless-engine/flawless v0.0.0
+)
 
 require (
+	github.com/chromedp/cdproto v0.160.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect

@@ -39,6 +39,7 @@ var parts = []part{
 	{"postgres", (*bench).onPostgres},
 	{"nodes", (*bench).overNodes},
 	{"takeover", (*bench).takeovers},
+	{"console", (*bench).console},
 }
 
 // sizes says how much to measure.
@@ -58,17 +59,19 @@ type sizes struct {
 	upgraded        int           // open runs
 	rounds          int           // of a load by many clients
 	lease           time.Duration // of nodes
+	listed          int           // runs in the lists of the console
+	opened          int           // calls of a run in the console
 }
 
 func full() sizes {
 	return sizes{chains: 40, empties: 2000, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
 		overdue: 1000, busy: []int{2_000, 10_000}, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
-		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000, rounds: 3, lease: 10 * time.Second}
+		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000, rounds: 3, lease: 10 * time.Second, listed: 10_000, opened: 10_000}
 }
 
 func quick() sizes {
 	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, busy: []int{200}, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1,
-		children: 20, messages: 40, contending: 20, upgraded: 50, rounds: 1, lease: 3 * time.Second}
+		children: 20, messages: 40, contending: 20, upgraded: 50, rounds: 1, lease: 3 * time.Second, listed: 200, opened: 200}
 }
 
 func main() {

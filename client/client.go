@@ -214,7 +214,7 @@ func refusal(status int, b []byte) error {
 	var p struct {
 		Title, Detail string
 		Code          flawless.Code
-		Errors        []struct{ Message, Location string }
+		Errors        []Fault
 	}
 	if json.Unmarshal(b, &p) != nil || p.Detail == "" && p.Title == "" {
 		return fmt.Errorf("the answer (status %d) does not come from a Flawless server; check the address, and any proxy in between. It said: %.200q", status, bytes.TrimSpace(b))
@@ -232,7 +232,7 @@ func refusal(status int, b []byte) error {
 			p.Code = flawless.Invalid
 		}
 	}
-	return &Refusal{Status: status, Detail: p.Detail, Code: p.Code}
+	return &Refusal{Status: status, Detail: p.Detail, Code: p.Code, Faults: p.Errors}
 }
 
 // Refusal is the error of a request that the server rejected. It wraps the flawless.Code.
@@ -240,6 +240,14 @@ type Refusal struct {
 	Status int
 	Detail string
 	Code   flawless.Code
+	Faults []Fault // the invalid parts of the request, which Detail names, too
+}
+
+// Fault is an invalid part of a request.
+type Fault struct {
+	Message  string
+	Location string // in the request, such as body.labels or query.limit
+	Field    string // in an input, a message or the value of a promise, such as items.0.price; "" is the whole
 }
 
 func (r *Refusal) Error() string {

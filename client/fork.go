@@ -61,7 +61,15 @@ func (c *Client) Diff(ctx context.Context, a, b string) (flawless.Difference, er
 // Inspect returns the state of a run after a turn; 0 means the last one. If against is above 0, it also returns how
 // its memory differs from that after turn against.
 func (c *Client) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
-	q := url.Values{}
+	return c.inspect(ctx, id, turn, against, url.Values{})
+}
+
+// InspectStacks is Inspect that also has the stacks of the calls of guests in other languages than Go, which takes longer.
+func (c *Client) InspectStacks(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
+	return c.inspect(ctx, id, turn, against, url.Values{"stacks": {"true"}})
+}
+
+func (c *Client) inspect(ctx context.Context, id string, turn, against int, q url.Values) (flawless.Inspection, error) {
 	for name, n := range map[string]int{"turn": turn, "against": against} {
 		if n != 0 {
 			q.Set(name, strconv.Itoa(n))
@@ -70,8 +78,8 @@ func (c *Client) Inspect(ctx context.Context, id string, turn, against int) (fla
 	return get[flawless.Inspection](ctx, c, runPath(id, "/inspect"), q)
 }
 
-// Find returns where the data, the calls and the log lines of a run contain a text, as the log shows them, beginning with the log
-// record from. A page has about limit matches; 0 is 100. [flawless.Matches.Next] is the record with which the next one begins.
+// Find returns where the data, the calls and the log lines of a run contain a text or meet a condition (data.step == "paid"), as the
+// log shows them, beginning with the log record from. A page has about limit matches; 0 is 100. [flawless.Matches.Next] is the record with which the next one begins.
 func (c *Client) Find(ctx context.Context, id, text string, from uint64, limit int) (flawless.Matches, error) {
 	q := url.Values{"text": {text}}
 	if from != 0 {

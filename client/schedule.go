@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -64,6 +65,17 @@ func (c *Client) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
 // Schedule returns one schedule.
 func (c *Client) Schedule(ctx context.Context, name string) (flawless.Schedule, error) {
 	return get[flawless.Schedule](ctx, c, schedulePath(name, ""), nil)
+}
+
+// ScheduleTimes returns the next n times, at most 100, of a cron expression in a time zone, "" for UTC. There are fewer if the
+// expression has no more.
+func (c *Client) ScheduleTimes(ctx context.Context, cron, zone string, n int) ([]time.Time, error) {
+	q := url.Values{"cron": {cron}, "limit": {strconv.Itoa(n)}}
+	if zone != "" {
+		q.Set("zone", zone)
+	}
+	out, err := get[struct{ Times []time.Time }](ctx, c, "/schedule-times", q)
+	return out.Times, err
 }
 
 // RemoveSchedule removes a schedule. Its runs are not affected.

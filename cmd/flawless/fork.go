@@ -91,26 +91,37 @@ compared.`,
 
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
-	var text bool
+	var text, first, stack bool
 	var find string
 	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.CompleteRun,
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
 compared with the memory after another turn. With --source, the lines around
-each position are shown, if the module contains its source.
+each position are shown, if the module contains its source. With --stack, the
+stack of each open call is shown for modules in Rust, too; the module is
+compiled once more for that.
 
 With --find, it looks for a text in the data, calls and log lines of all turns
-instead, and shows the turns that have it.`,
+instead, and shows the turns that have it; with --first, only the first one.
+It also takes a condition on one value: data, call or line, a path, one of
+== != < <= > >= ~ (a regular expression), and JSON. call has n, kind, at, head
+and body; line has level, text, at and fields.`,
+		Example: "  flawless workflow inspect order-42 --turn 3 --source\n  flawless workflow inspect order-42 --find refused\n" +
+			"  flawless workflow inspect order-42 --first --find 'data.step == \"paid\"'\n  flawless workflow inspect order-42 --find 'call.body.items[0].price > 100'",
 		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if find != "" {
-				all, err := examine.Find(c.Context(), cl, args[0], find)
+				all, err := examine.Find(c.Context(), cl, args[0], find, first)
 				if err != nil || a.JSON {
 					return a.OrPrint(err, all)
 				}
 				render.Matches(a.Out, a.Errs, args[0], all)
 				return nil
 			}
-			i, err := cl.Inspect(c.Context(), args[0], turn, against)
+			inspect := cl.Inspect
+			if stack {
+				inspect = cl.InspectStacks
+			}
+			i, err := inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.JSON {
 				return a.OrPrint(err, i)
 			}
@@ -125,11 +136,16 @@ instead, and shows the turns that have it.`,
 			render.Inspection(a.Out, i, around)
 			return nil
 		})}
+	c.Flags().BoolVar(&stack, "stack", false, "show the stack of each open call also for modules that are not in Go")
 	c.Flags().BoolVar(&text, "source", false, "show the lines of source around each position")
 	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
 	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
-	c.Flags().StringVar(&find, "find", "", "show the turns whose data, calls or log lines contain this text")
+	c.Flags().StringVar(&find, "find", "", "show the turns whose data, calls or log lines contain this text or meet this condition")
+	c.Flags().BoolVar(&first, "first", false, "show only the first place that --find finds")
 	c.MarkFlagsMutuallyExclusive("find", "turn")
 	c.MarkFlagsMutuallyExclusive("find", "source")
+	c.MarkFlagsMutuallyExclusive("find", "stack")
+	c.MarkFlagsMutuallyExclusive("first", "turn")
+	c.MarkFlagsMutuallyExclusive("first", "source")
 	return c
 }

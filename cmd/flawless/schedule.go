@@ -20,7 +20,7 @@ import (
 
 func (a *app) scheduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "schedule", Short: "Start runs at set times (cron)", Args: cobra.NoArgs, RunE: usage.NeedsCommand}
-	c.AddCommand(a.scheduleAddCommand(), a.scheduleListCommand(), a.scheduleShowCommand(),
+	c.AddCommand(a.scheduleAddCommand(), a.scheduleListCommand(), a.scheduleShowCommand(), a.scheduleTimesCommand(),
 		a.schedulePauseCommand(),
 		a.scheduleChangeCommand("resume NAME", "Resume a paused schedule", (*client.Client).ResumeSchedule),
 		a.scheduleTriggerCommand(), a.scheduleBackfillCommand(),
@@ -140,6 +140,38 @@ func (a *app) scheduleShowCommand() *cobra.Command {
 			render.Schedule(a.Out, s)
 			return nil
 		})}
+}
+
+func (a *app) scheduleTimesCommand() *cobra.Command {
+	var s flawless.Schedule
+	var count int
+	c := &cobra.Command{Use: "times [NAME]", Short: "List the next times of a schedule or a cron expression", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeSchedule,
+		Long: `Lists the next times of a schedule, or of a cron expression that you want to
+try. They are those without jitter, even if the schedule is paused.`,
+		Example: "  flawless schedule times nightly\n  flawless schedule times --cron '30 2 * * MON-FRI' --zone Europe/Berlin",
+		RunE: a.OnServer(func(c *cobra.Command, cl *client.Client, args []string) error {
+			if (len(args) == 1) == (s.Cron != "") {
+				return fmt.Errorf("give the name of a schedule or --cron: %w", flawless.Invalid)
+			}
+			if len(args) == 1 {
+				var err error
+				if s, err = cl.Schedule(c.Context(), args[0]); err != nil {
+					return err
+				}
+			}
+			times, err := cl.ScheduleTimes(c.Context(), s.Cron, s.Zone, count)
+			if err != nil || a.JSON {
+				return a.OrPrint(err, times)
+			}
+			for _, at := range times {
+				fmt.Fprintln(a.Out, render.Time(at))
+			}
+			return nil
+		})}
+	c.Flags().StringVar(&s.Cron, "cron", "", "cron expression, instead of a schedule")
+	c.Flags().StringVar(&s.Zone, "zone", "", "time zone of --cron, such as Europe/Berlin (default UTC)")
+	c.Flags().VarP(flagvalue.NewInt(&count, 10, 1, 100), "count", "n", "number of times")
+	return c
 }
 
 func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, context.Context, string) (flawless.Schedule, error)) *cobra.Command {

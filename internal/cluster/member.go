@@ -82,16 +82,20 @@ func New(o Options) *Member {
 		over:     make(chan struct{}),
 		poked:    make(chan struct{}, 1),
 		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version, Fingerprint: o.Fingerprint, Ring: o.Ring, Sessions: o.Sessions},
-		detector: detector{silence: o.TTL + o.TTL/margin},
+		detector: detector{silence: o.TTL + o.TTL/(2*margin), gap: o.TTL / renewals},
 		renewed:  make(chan struct{}),
 	}
 }
 
-// margin is the part of the TTL that is kept between the end of a lease for its owner and for others, on both sides.
+// margin is the part of the TTL by which a lease ends earlier for its owner. For others it ends half of that later.
 const margin = 10
 
-// renewals is how many renewals there are within a TTL.
-const renewals = 3
+// renewals is how many renewals there are within a TTL, and looks how many looks at the other nodes. A look is one small
+// read: the time between two of them is what a takeover waits for in vain.
+const (
+	renewals = 3
+	looks    = 30
+)
 
 // Node returns this node.
 func (m *Member) Node() flawless.Node {
@@ -190,15 +194,32 @@ func (m *Member) Serve(ctx context.Context) error {
 	defer close(views)
 	defer m.Abandon() // before waiting for Seen, which may wait for the lease
 	defer cancel()
+	see := func(v View) {
+		select {
+		case <-views: // an older one that was not looked at
+		default:
+		}
+		views <- v
+	}
 	failing := false
-	timer := time.NewTimer(m.o.TTL / renewals)
-	defer timer.Stop()
+	renewal := time.NewTimer(m.o.TTL / renewals)
+	defer renewal.Stop()
+	look := time.NewTicker(m.o.TTL / looks)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-look.C:
+			// What fails here is repeated soon, and a renewal reports it. Only what is to be done at once is passed on.
+			if v, err := m.look(ctx); m.lost.Load() {
+				return err
+			} else if err == nil && len(v.Silent) > 0 {
+				see(v)
+			}
+			continue
 		case <-m.poked:
-		case <-timer.C:
+		case <-renewal.C:
 		}
 		again := m.o.TTL / renewals
 		switch v, err := m.renew(ctx); {
@@ -209,33 +230,51 @@ func (m *Member) Serve(ctx context.Context) error {
 				m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
 			}
 			failing = true
-			again = m.o.TTL / (renewals * margin) // the lease is running out
+			again = m.o.TTL / looks // the lease is running out
 		case err == nil:
 			if failing {
 				m.o.Log.Info("renewed the lease of this node again")
 			}
 			failing = false
-			select {
-			case <-views: // an older one that was not looked at
-			default:
-			}
-			views <- v
-			again = m.next(v)
+			see(v)
 		}
-		timer.Reset(again)
+		renewal.Reset(again)
 	}
 }
 
-// next returns how long to wait before the next renewal, and the next look at the other nodes: a part of the TTL, or until
-// a node has been silent for so long that it counts as dead.
-func (m *Member) next(v View) time.Duration {
-	again := m.o.TTL / renewals
-	for _, n := range v.Living {
-		if left := m.detector.silence - v.Ages[n.ID]; left > 0 {
-			again = min(again, left)
-		}
+// look reads the rows of the nodes once. It takes a part of the margin at most, so that the next renewal is not late.
+func (m *Member) look(ctx context.Context) (View, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.o.TTL/(2*margin))
+	defer cancel()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, v, err := m.read(ctx)
+	return v, err
+}
+
+// read reads the rows of the nodes, and returns that of this node and what it has seen.
+func (m *Member) read(ctx context.Context) (self flawless.Node, v View, err error) {
+	asked := m.o.Now()
+	nodes, err := m.o.Store.Nodes(ctx)
+	if err != nil {
+		return self, v, fmt.Errorf("reading the nodes: %w", err)
 	}
-	return again
+	returned := m.o.Now()
+	i := slices.IndexFunc(nodes, func(n flawless.Node) bool { return n.ID == m.node.ID })
+	if i < 0 || nodes[i].Dead {
+		m.Abandon()
+		return self, v, fmt.Errorf("node %s (%s) did not renew its lease for %s, and another node has taken over its runs: %w", m.node.Name, m.node.ID, m.o.TTL, flawless.Fenced)
+	}
+	// A number that has not changed counts only from what the same database server has shown.
+	if now := m.o.Store.Moves(); now != m.changes {
+		m.changes = now
+		m.detector.restart()
+	}
+	self = nodes[i]
+	v = m.detector.observe(asked, returned, nodes)
+	v.Living = slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead })
+	v.Silent = slices.DeleteFunc(v.Silent, func(n flawless.Node) bool { return n.ID == self.ID })
+	return self, v, nil
 }
 
 // renew renews the lease once, and looks for nodes that have stopped.
@@ -247,20 +286,13 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 	defer cancel()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	asked := m.o.Now()
-	nodes, err := m.o.Store.Nodes(ctx)
+	self, v, err := m.read(ctx)
 	if err != nil {
-		return View{}, fmt.Errorf("reading the nodes: %w", err)
-	}
-	returned := m.o.Now()
-	i := slices.IndexFunc(nodes, func(n flawless.Node) bool { return n.ID == m.node.ID })
-	if i < 0 || nodes[i].Dead {
-		m.Abandon()
-		return View{}, fmt.Errorf("node %s (%s) did not renew its lease for %s, and another node has taken over its runs: %w", m.node.Name, m.node.ID, m.o.TTL, flawless.Fenced)
+		return View{}, err
 	}
 	// The number in the row may be one that this node sent without learning that it was written. When that was sent is not
 	// known any more, so it extends nothing.
-	after := nodes[i]
+	after := self
 	after.Beat++
 	after.Keys, after.Branch = m.keys, m.branch()
 	after.Draining = after.Draining || m.draining
@@ -268,19 +300,14 @@ func (m *Member) renew(ctx context.Context) (View, error) {
 		m.o.Figures(&after)
 	}
 	sent := m.o.Now()
-	if err := m.o.Store.PutNode(ctx, &nodes[i], &after); err != nil {
+	if err := m.o.Store.PutNode(ctx, &self, &after); err != nil {
 		return View{}, fmt.Errorf("renewing the lease: %w", err)
 	}
-	m.node, nodes[i] = after, after
+	m.node = after
 	m.extend(sent)
-	// A number that has not changed counts only from what the same database server has shown.
-	if now := m.o.Store.Moves(); now != m.changes {
-		m.changes = now
-		m.detector.restart()
+	if i := slices.IndexFunc(v.Living, func(n flawless.Node) bool { return n.ID == after.ID }); i >= 0 {
+		v.Living[i] = after
 	}
-	v := m.detector.observe(asked, returned, nodes)
-	v.Living = slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead })
-	v.Silent = slices.DeleteFunc(v.Silent, func(n flawless.Node) bool { return n.ID == after.ID })
 	return v, nil
 }
 

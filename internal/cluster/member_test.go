@@ -146,7 +146,7 @@ func TestNodeStopsBeforeItIsCalledDead(t *testing.T) {
 		cut.Store(true)
 		<-time.After(2 * DefaultTTL)
 		dead := time.Duration(died.Load())
-		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/margin+DefaultTTL/renewals {
+		if a.Valid() || valid.Load() || dead == 0 || dead-began > DefaultTTL+DefaultTTL/(2*margin)+2*DefaultTTL/looks {
 			t.Errorf("a is valid: %v, and was when it was called dead: %v, %s after it was cut off", a.Valid(), valid.Load(), dead-began)
 		}
 		cut.Store(false)
@@ -304,15 +304,15 @@ func TestSilenceIsLongerThanALease(t *testing.T) {
 			}
 			<-time.After(DefaultTTL / 1000)
 		}
-		if got := now() - began; got != DefaultTTL+DefaultTTL/margin {
-			t.Errorf("a node is called dead after %s, want %s", got, DefaultTTL+DefaultTTL/margin)
+		if got := now() - began; got != DefaultTTL+DefaultTTL/(2*margin) {
+			t.Errorf("a node is called dead after %s, want %s", got, DefaultTTL+DefaultTTL/(2*margin))
 		}
 	})
 }
 
-func TestFewReadsAreNoSilence(t *testing.T) {
+func TestTimeWithoutReadsIsNoSilence(t *testing.T) {
 	t.Parallel()
-	d := detector{silence: 10}
+	d := detector{silence: 10, gap: 4}
 	n := []flawless.Node{{ID: "a", Beat: 1}}
 	see := func(sent, returned time.Duration, want int) {
 		t.Helper()
@@ -321,18 +321,22 @@ func TestFewReadsAreNoSilence(t *testing.T) {
 		}
 	}
 	see(0, 1, 0)
-	see(30, 30, 0) // a machine that slept between two reads
-	see(31, 31, 1)
+	see(30, 30, 0) // a machine that slept between two reads: 4 of 29 count
+	see(31, 31, 0)
+	see(35, 35, 0)
+	see(36, 36, 1)
 	n[0].Beat = 2
 	see(40, 45, 0)
 	see(46, 47, 0)
+	see(50, 51, 0)
 	see(54, 60, 0) // at 45 it was alive
-	see(55, 60, 1)
-	d = detector{silence: 10}
+	see(55, 60, 1) // slow reads take nothing away
+	d = detector{silence: 10, gap: 4}
 	see(70, 70, 0)
 	n[0].Dead = true
-	see(90, 90, 0)
-	see(91, 91, 0)
+	for at := time.Duration(74); at < 100; at += 4 {
+		see(at, at, 0)
+	}
 }
 
 // moving is a database that moves from one server to another.

@@ -13,7 +13,7 @@ func OpenPromise(s *State, c *OpenCall) (flawless.Promise, bool) {
 	if err != nil {
 		return flawless.Promise{}, false
 	}
-	p := flawless.Promise{Token: flawless.PromiseToken(h.Secret, s.id, c.N), Name: h.Name, Run: s.id, Call: c.N, Made: time.Unix(0, c.madeAt)}
+	p := flawless.Promise{Token: flawless.PromiseToken(h.Secret, s.id, c.N), Name: h.Name, Run: s.id, Call: c.N, Made: time.Unix(0, c.madeAt), Schema: h.Schema}
 	if h.Expires != 0 {
 		at := time.Unix(0, h.Expires)
 		p.Expires = &at

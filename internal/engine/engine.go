@@ -17,6 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/errand"
+	"github.com/flawless-engine/flawless/internal/examine"
 	"github.com/flawless-engine/flawless/internal/follow"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/history"
@@ -100,25 +101,26 @@ type Freezing = live.Freezing
 // None of its fields changes after Open. Each component has a lock of its own; the order of locks is described at
 // [live.Registry].
 type Engine struct {
-	store     *store.Store
-	guest     *guest.Runtime
-	kinds     map[string]*effect.Kind // by name
-	log       *slog.Logger
-	clockNow  func() time.Time
-	lease     *store.Lease
-	peers     *rpc.Endpoint // the engines of other servers
-	oneOfMany bool          // servers on one database: it goes on without any shard
-	shared    bool          // other servers may change what belongs to no shard
-	cluster   Cluster       // nil if there are no others
-	request   func(ctx context.Context) string
-	start     uint64 // highest epoch of its first shards: the number of the start of a server that claims all
-	url       string // public URL of the server
-	ownCode   bool
-	vault     *vault.Vault // nil keeps no secrets
-	mask      *redact.Mask
-	virtual   *clock.Virtual
-	seed      func(run string) []byte
-	standing  int // number of goroutines of an idle engine
+	*examine.Examiner // replays runs for people
+	store             *store.Store
+	guest             *guest.Runtime
+	kinds             map[string]*effect.Kind // by name
+	log               *slog.Logger
+	clockNow          func() time.Time
+	lease             *store.Lease
+	peers             *rpc.Endpoint // the engines of other servers
+	oneOfMany         bool          // servers on one database: it goes on without any shard
+	shared            bool          // other servers may change what belongs to no shard
+	cluster           Cluster       // nil if there are no others
+	request           func(ctx context.Context) string
+	start             uint64 // highest epoch of its first shards: the number of the start of a server that claims all
+	url               string // public URL of the server
+	ownCode           bool
+	vault             *vault.Vault // nil keeps no secrets
+	mask              *redact.Mask
+	virtual           *clock.Virtual
+	seed              func(run string) []byte
+	standing          int // number of goroutines of an idle engine
 
 	ring    *ring.Ring      // nil is none
 	history *history.Keeper // settles what the store has lost
@@ -303,6 +305,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		handle(e)
 	}
 	e.crossing = e.newCrossing()
+	e.Examiner = examine.New(examine.Options{Store: e.store, Library: e.library, Residency: e.residency, Guest: e.guest, Kinds: e.kinds})
 	return nil
 }
 

@@ -633,6 +633,52 @@ func TestRustTraceHasNamesAndLines(t *testing.T) {
 	}
 }
 
+// TestRustInspectionShowsStacks: an open call has the lines of the awaits that lead to it, although they were compiled into one
+// function, and its task stands there.
+func TestRustInspectionShowsStacks(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer s.Close()
+	defer s.CloseClientConnections()
+	r := startRust(t, e, "beside", "give-up", s.URL)
+	until(t, e, r.ID, func(r flawless.Run) bool { return r.Turns > 0 })
+	source, err := os.ReadFile(filepath.Join("..", "..", "sdk", "rust", "guests", "beside", "src", "lib.rs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(source), "\n")
+	for range 2 { // from the beginning, and from a frozen guest
+		i, err := e.InspectStacks(t.Context(), r.ID, 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text []string
+		for _, s := range i.Stacks {
+			for _, f := range s.Stack {
+				if f.Site.File != "src/lib.rs" || f.Site.Line > len(lines) {
+					t.Errorf("the stack of call %d has %+v", s.N, f)
+					continue
+				}
+				text = append(text, strings.TrimSpace(lines[f.Site.Line-1]))
+			}
+		}
+		step := slices.Index(text, "let step = async move { http::put(make).send().await?.success().map(drop) };")
+		if take := slices.Index(text, `take(s, "first", &url).await?;`); len(i.Stacks) != 1 || len(text) < 3 || step != 0 || text[1] != ".await" || take != 2 {
+			t.Errorf("the stacks are %+v, at %q", i.Stacks, text)
+		}
+		if !slices.ContainsFunc(i.Tasks, func(task flawless.Task) bool {
+			return task.Call == i.Stacks[0].N && slices.Equal(task.Frames, i.Stacks[0].Stack)
+		}) {
+			t.Errorf("the tasks are %+v, as the guest says: %s", i.Tasks, i.Blocked)
+		}
+	}
+	i, err := e.Inspect(t.Context(), r.ID, 1, 0)
+	if err != nil || len(i.Stacks) != 0 || len(i.Tasks) != 2 {
+		t.Errorf("without stacks: %+v, %v", i, err)
+	}
+}
+
 // TestRustRunsOutOfStackAndMemory: the failure says what there was too little of.
 func TestRustRunsOutOfStackAndMemory(t *testing.T) {
 	t.Parallel()

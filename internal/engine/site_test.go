@@ -19,12 +19,12 @@ func TestCallsReportTheirSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{}
-	mark := regexp.MustCompile(`// site ([0-9 ]+)$`)
+	want, via := map[string]string{}, map[string]string{}
+	mark := regexp.MustCompile(`// (site|via) ([0-9 ]+)$`)
 	for n, line := range strings.Split(string(source), "\n") {
 		if m := mark.FindStringSubmatch(line); m != nil {
-			for _, call := range strings.Fields(m[1]) {
-				want[call] = fmt.Sprint("guest/site.go:", n+1)
+			for _, call := range strings.Fields(m[2]) {
+				map[string]map[string]string{"site": want, "via": via}[m[1]][call] = fmt.Sprint("guest/site.go:", n+1)
 			}
 		}
 	}
@@ -53,6 +53,12 @@ func TestCallsReportTheirSite(t *testing.T) {
 				call := fmt.Sprint(c.N)
 				if head.At != want[call] {
 					t.Errorf("call %s tells %q, it was made at %q", call, head.At, want[call])
+				}
+				if c.Via != via[call] {
+					t.Errorf("call %s was made via %q, want %q", call, c.Via, via[call])
+				}
+				if path := strings.TrimPrefix(via[call]+" > "+want[call], " > "); call != "1" && c.Path() != path {
+					t.Errorf("the path of call %s is %q, want %q", call, c.Path(), path)
 				}
 				delete(want, call)
 			}

@@ -31,6 +31,7 @@ type Start struct {
 	Labels           map[string]string
 	Queue            flawless.QueueOptions // how it queues for admission
 	Version          string                // of the module, as its author or the store names it; "" is the newest
+	Request          string                // id of the request that asks for it, which the log keeps; "" is none
 
 	parent   string          // the run that spawns it
 	schedule string          // the schedule that starts it
@@ -110,7 +111,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	return e.runs.Create(o.ID, c, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held))
+	entries := core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held)
+	entries[0].Request = o.Request
+	return e.runs.Create(o.ID, c, entries)
 }
 
 // logged returns the start as it is logged.

@@ -19,6 +19,7 @@ type Upgrade = upgrade.Options
 // those that can continue there, see [upgrade.Do].
 func (e *Engine) Upgrade(ctx context.Context, name string, o Upgrade) (flawless.ModuleUpgrade, error) {
 	report, err := e.upgrade(ctx, name, o)
+	e.Explain(ctx, report, o.Module)
 	if err != nil && report.Module == "" {
 		err = fmt.Errorf("upgrading the runs of module %s: %w", name, err)
 	}

@@ -205,9 +205,16 @@ func (i *Instance) expects(head []byte) bool {
 // addCall adds a call to the turn and returns its number.
 func (i *Instance) addCall(kind string, head, body []byte) int {
 	made := flawless.Call{Kind: kind, Head: head, Body: body}
+	expected := len(i.expect)
 	made.N = i.number(made)
+	if len(i.expect) == expected { // else the log has it
+		made.Via = i.via(head)
+	}
 	if i.tracer != nil {
 		i.tracer.called(i, made.N)
+	}
+	if i.stacked {
+		i.out.Stacks = append(i.out.Stacks, flawless.TracedCall{N: made.N, Stack: i.calling()})
 	}
 	i.out.Calls = append(i.out.Calls, made)
 	return made.N

@@ -191,7 +191,9 @@ func TestReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
 
 func TestUnexpectedCallsAreNumberedAfterExpectedOnes(t *testing.T) {
 	t.Parallel()
-	i := &Instance{made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
+	m := &Module{}
+	m.stacks = stacksOf(m)
+	i := &Instance{m: m, made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
 	var got []int
 	for _, kind := range []string{"c", "new", "b", "newer"} {
 		got = append(got, i.addCall(kind, nil, nil))

@@ -75,6 +75,7 @@ type Instance struct {
 	released   bool
 	stepping   *stepping
 	tracer     *tracer
+	stacked    bool // the turn reports the stacks of calls
 
 	module, workflow string
 	secrets          string          // token of its secret placeholders
@@ -129,6 +130,7 @@ func (i *Instance) prepare(s Start) {
 	i.yield = s.Yield
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+		i.tracer.begin(-1) // no turn, for what the guest is asked before its next one
 	}
 }
 

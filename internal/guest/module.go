@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/cache"
 	"github.com/flawless-engine/flawless/internal/guest/memory"
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+	"github.com/flawless-engine/flawless/internal/guest/symbol"
 	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
@@ -48,6 +49,7 @@ type Module struct {
 	generators []uint32
 	timerless  int      // what is known about the timers of the base image
 	tracing    *tracing // nil if guests are not traced
+	stacks     func() *symbol.Stacks
 
 	mu     sync.Mutex
 	free   []*Instance
@@ -91,6 +93,7 @@ func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte
 // newModule returns a module with nothing but a digest.
 func (r *Runtime) newModule(digest string, tracing *tracing) (*Module, error) {
 	m := &Module{rt: r, digest: digest, tracing: tracing}
+	m.stacks = stacksOf(m)
 	if n, err := hex.Decode(m.sum[:], []byte(digest)); err != nil || n != len(m.sum) {
 		return nil, fmt.Errorf("loading a module: %q is not a digest: %w", digest, flawless.Invalid)
 	}

@@ -65,6 +65,9 @@ func (i *Instance) reseed(seed []byte) {
 	}
 }
 
+// IsGo reports whether a module was built by Go.
+func IsGo(bin []byte) bool { return isGo(bin) }
+
 // isGo reports whether a module was built by Go. It looks for two marks of Go's linker: that for debug/buildinfo, and
 // the language in the section "producers".
 func isGo(bin []byte) bool {

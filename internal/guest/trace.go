@@ -24,6 +24,9 @@ func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module
 	return r.load(ctx, Digest(bin), bin, nil, &tracing{all: all})
 }
 
+// Traced reports whether guests of the module record which functions they call.
+func (m *Module) Traced() bool { return m.tracing != nil }
+
 // tracing is what a module needs to trace its guests.
 type tracing struct {
 	all     bool
@@ -111,6 +114,7 @@ type tracer struct {
 	current *node // to which cost is charged
 	last    uint64
 	calls   []flawless.TracedCall
+	own     []flawless.StackFrame // of the stack of the last call, the program's own code; not for Go
 	full    bool
 }
 
@@ -275,20 +279,22 @@ func (t *tracer) called(i *Instance, n int) {
 		g, _, _ = i.goroutine()
 	}
 	s := t.stacks[g]
-	var stack []flawless.StackFrame
+	var stack, own []flawless.StackFrame
 	inner := uint64(0)
 	if !t.isGo {
 		inner = i.site.Get()
 	}
 	for k := len(s) - 1; k >= 0; k-- {
-		name, site := t.symbols.Func(s[k].fn)
-		if index, at := t.symbols.Call(inner); index == s[k].fn {
-			site = at
+		for _, f := range t.symbols.Frames(s[k].fn, inner) {
+			stack = append(stack, f.StackFrame)
+			if f.Own {
+				own = append(own, f.StackFrame)
+			}
 		}
 		inner = s[k].ret
-		stack = append(stack, flawless.StackFrame{Func: name, Site: site})
 	}
 	t.calls = append(t.calls, flawless.TracedCall{N: n, Stack: stack})
+	t.own = own
 }
 
 // errNotTraced means that a module was not loaded with LoadTraced.

@@ -24,6 +24,8 @@ type In struct {
 	// Expect is the calls that a replay expects in the turn, nil if this is no replay. A call that matches one of them
 	// gets its number, whatever the order in which they are made. Other calls get higher numbers.
 	Expect []flawless.Call
+	// Stacks asks for Out.Stacks.
+	Stacks bool
 	// Same reports whether a call matches an expected one; nil is flawless.Call.Same.
 	Same func(expected, made flawless.Call) bool
 }
@@ -37,7 +39,8 @@ type Out struct {
 	Steps  []flawless.Step   // of sagas, see flawless.Turn
 	Wake   int64             // when the next timer is due, Unix nanoseconds; 0 is never
 	Ended  *flawless.Ended
-	Cost   uint64 // in metered units
+	Cost   uint64                // in metered units
+	Stacks []flawless.TracedCall // of the code that made the calls; empty ones if the guest is not in Go
 }
 
 // Turn lets the guest compute until it is idle. If the guest panics, traps, exits or goes over a limit, it has ended,
@@ -63,7 +66,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	if i.tracer != nil {
 		i.tracer.begin(i.turns)
 	}
-	i.expect, i.same = slices.Clone(in.Expect), in.Same
+	i.expect, i.same, i.stacked = slices.Clone(in.Expect), in.Same, in.Stacks
 	i.taken = i.made
 	for _, c := range in.Expect {
 		i.taken = max(i.taken, c.N)

@@ -24,11 +24,21 @@ import (
 //     the browser it is the same origin. Only the Host header shows it.
 //
 // Programs send neither header, and use a name that the operator knows, so the guard lets them pass.
+//
+// One kind of request from elsewhere is let in: the browser follows a link to a page for people, such as one in a chat or a
+// ticket. It shows the page in a window of its own, so the other site learns nothing, and pages change nothing.
 type guard struct {
 	names  []string // of the server, as hostname returns them
 	local  bool     // the server listens on the loopback interface only
 	origin *http.CrossOriginProtection
 	next   http.Handler
+	pages  linkable // nil if there are no pages
+}
+
+// linkable is implemented by a handler that has pages for people.
+type linkable interface {
+	// Linkable reports whether a request is for a page, which only shows something.
+	Linkable(r *http.Request) bool
 }
 
 // loopbackNames are the names of the loopback interface in the hosts files of Unix systems.
@@ -38,7 +48,12 @@ var loopbackNames = []string{"localhost", "localhost.localdomain", "ip6-localhos
 // names are additional names of the server, as hosts or URLs; local says that it listens on the loopback
 // interface only.
 func Guard(names []string, local bool, next http.Handler) (http.Handler, error) {
-	return newGuard(names, local, next)
+	g, err := newGuard(names, local, next)
+	if err != nil {
+		return nil, err
+	}
+	g.pages, _ = next.(linkable)
+	return g, nil
 }
 
 // newGuard is [Guard] for a Listener, which sets next later.
@@ -70,12 +85,20 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	asked := *r
 	asked.Method = http.MethodPost // otherwise the check lets reads pass
-	if g.origin.Check(&asked) != nil {
+	if g.origin.Check(&asked) != nil && !g.isLink(r) {
 		reply.Deny(w, r, http.StatusForbidden, "this request comes from a web page of another origin; "+
 			"send it from a program, or through the server of that page")
 		return
 	}
 	g.next.ServeHTTP(w, r)
+}
+
+// isLink reports whether a browser shows the answer as a page of its own because somebody has followed a link. Frames and
+// forms that send something are none, and neither are older browsers, which do not say what a request is for.
+func (g *guard) isLink(r *http.Request) bool {
+	h := r.Header
+	return g.pages != nil && r.Method == http.MethodGet && h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document" &&
+		len(h.Values("Origin")) == 0 && g.pages.Linkable(r)
 }
 
 // answersTo reports whether a Host header names this server.

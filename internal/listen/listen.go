@@ -253,6 +253,7 @@ func reaches(listener net.Addr, to netip.AddrPort) bool {
 // Serve serves h in the background until Close.
 func (l *Listener) Serve(h http.Handler) {
 	l.guard.next = l.pace.Enforce(h)
+	l.guard.pages, _ = h.(linkable)
 	l.http.Handler = l.guard
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,10 +35,84 @@ func TestFindNamesTurnsAndCalls(t *testing.T) {
 		match("call", 6, "", "…"+strings.Repeat("é", 30)+"needle"+strings.Repeat("é", 30)+"…"),
 		match("data", 0, "", `{"state":"needle"}`),
 	}
-	if d := cmp.Diff(want, Find(rec, "needle")); d != "" {
+	if d := cmp.Diff(want, found(t, rec, "needle")); d != "" {
 		t.Error(d)
 	}
-	if found := Find(rec, "Needle"); found != nil {
+	if found := found(t, rec, "Needle"); found != nil {
 		t.Errorf("in another case: %+v", found)
+	}
+}
+
+func found(t *testing.T, rec flawless.Record, text string) []flawless.Match {
+	t.Helper()
+	q, err := ParseQuery(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q.In(rec)
+}
+
+// TestConditionsFindValues looks for values of data, calls and lines by their paths.
+func TestConditionsFindValues(t *testing.T) {
+	t.Parallel()
+	rec := flawless.Record{Entries: []flawless.Entry{{Turn: &flawless.Turn{
+		N:     1,
+		Data:  []byte(`{"step":"paid","n":10,"big":9007199254740993,"list":[{"ok":true}],"a b":null,"paid":{"x":1}}`),
+		Lines: []flawless.Line{{Level: "error", Text: "card refused", Fields: []byte(`{"user":7}`), Site: "a/b.go:3"}, {Level: "info", Text: "ok"}},
+		Calls: []flawless.Call{
+			{N: 5, Kind: "http", Head: []byte(`{"url":"http://pay/","at":"a/b.go:2"}`), Body: []byte(`{"amount":12.5}`)},
+			{N: 6, Kind: "sleep", Head: []byte(`{"until":9}`), Body: []byte("no JSON")},
+		},
+	}}}}
+	for text, want := range map[string]string{
+		`data.step == "paid"`:             `data "paid"`,
+		`  data.step=="paid" `:            `data "paid"`,
+		`data.step != "new"`:              `data "paid"`,
+		`data.n != "10"`:                  `data 10`,
+		`data.step != "paid"`:             ``,
+		`data.gone != "paid"`:             ``,
+		`data.step ~ ^pa`:                 `data "paid"`,
+		`data.step ~ "^pa.d$"`:            `data "paid"`,
+		`data.n > 9`:                      `data 10`,
+		`data.n > 9.5`:                    `data 10`,
+		`data.n < 9`:                      ``,
+		`data.n >= 10`:                    `data 10`,
+		`data.n <= 1e1`:                   `data 10`,
+		`data.n == "10"`:                  ``,
+		`data.big == 9007199254740993`:    `data 9007199254740993`,
+		`data.big == 9007199254740992`:    ``,
+		`data.list[0].ok == true`:         `data true`,
+		`data.list[1].ok == true`:         ``,
+		`data["a b"] == null`:             `data null`,
+		`data.paid == {"x": 1}`:           `data {"x":1}`,
+		`call.kind == "http"`:             `call 5 "http"`,
+		`call.n >= 5`:                     `call 5 5,call 6 6`,
+		`call.body.amount > 12`:           `call 5 12.5`,
+		`call.body == "no JSON"`:          `call 6 "no JSON"`,
+		`call.head.url ~ pay`:             `call 5 "http://pay/"`,
+		`call.at == "a/b.go:2"`:           `call 5 "a/b.go:2"`,
+		`line.level == "error"`:           `line "error"`,
+		`line.fields.user == 7`:           `line 7`,
+		`line.text ~ refused`:             `line "card refused"`,
+		`data.step`:                       ``, // a text
+		`refused`:                         `line card refused`,
+		`line.text.deeper == "no object"`: ``,
+	} {
+		var got []string
+		for _, m := range found(t, rec, text) {
+			s := m.What + " "
+			if m.Call > 0 {
+				s += strconv.Itoa(m.Call) + " "
+			}
+			got = append(got, s+m.Text)
+		}
+		if s := strings.Join(got, ","); s != want {
+			t.Errorf("%s: found %s, want %s", text, s, want)
+		}
+	}
+	for _, text := range []string{`data.step == paid`, `data.step == "paid`, `data.n ~ (`, `data[99999999999999999999] == 1`, `data.step == 1 2`} {
+		if q, err := ParseQuery(text); !errors.Is(err, flawless.Invalid) {
+			t.Errorf("%s: %+v, %v", text, q, err)
+		}
 	}
 }

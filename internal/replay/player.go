@@ -30,6 +30,7 @@ type Options struct {
 	// compared.
 	Redact *redact.Redaction
 
+	stacks bool // ask the guest for the stacks of its calls
 	// seen is called after each turn that matched the log.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
 }
@@ -61,6 +62,13 @@ type Player struct {
 	last    *flawless.Turn // last turn taken
 	report  flawless.Replay
 	prints  bool // whether to report log lines
+	at      spot
+}
+
+// spot is an entry of a log: the record, and which of its entries.
+type spot struct {
+	record uint64
+	entry  int
 }
 
 // maxLines is the maximum number of reported log lines.
@@ -94,6 +102,11 @@ func (p *Player) Start(ctx context.Context, m *guest.Module, log iter.Seq2[flawl
 	if p.inst != nil {
 		p.report.Memory = int64(p.inst.Size())
 	}
+	return p.diverged(err)
+}
+
+// diverged moves a divergence to the report.
+func (p *Player) diverged(err error) error {
 	var d *flawless.Divergence
 	if errors.As(err, &d) {
 		p.report.Divergence = d
@@ -146,7 +159,8 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 		if rec.Cut != nil {
 			return TruncatedError(p.id, rec.Cut, nil, flawless.Refused)
 		}
-		for _, e := range rec.Entries {
+		for k, e := range rec.Entries {
+			p.at = spot{rec.Seq, k}
 			switch {
 			case e.Arrival != nil:
 				p.arrived[e.Arrival.Call] = e.Arrival.Answer
@@ -221,7 +235,7 @@ func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
 	if p.last != nil && p.last.Ended != nil {
 		return fmt.Errorf("the log of run %s continues after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
 	}
-	in := guest.In{Time: t.Time, As: t.As, Expect: t.Calls, Same: p.same()}
+	in := guest.In{Time: t.Time, As: t.As, Expect: t.Calls, Same: p.same(), Stacks: p.stacks}
 	for _, n := range t.Answers {
 		a, ok := p.arrived[n]
 		if !ok {

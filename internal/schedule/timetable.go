@@ -25,6 +25,24 @@ func newTimetable(s flawless.Schedule) (timetable, error) {
 	return timetable{s, c}, err
 }
 
+// Times returns the next times of a cron expression in a time zone ("" is UTC) after a given one: at most n, and fewer if it has no more.
+// They are those of a schedule without jitter. The error is flawless.Invalid if the expression or the zone cannot be read.
+func Times(expression, zone string, after time.Time, n int) ([]time.Time, error) {
+	c, err := cron.Parse(expression, zone)
+	if err != nil {
+		return nil, err
+	}
+	out := []time.Time{}
+	for len(out) < n {
+		at, ok := c.Next(after)
+		if !ok {
+			break
+		}
+		out, after = append(out, at), at
+	}
+	return out, nil
+}
+
 // departure is the next action: start a run, or wait until a time.
 type departure struct {
 	start  time.Time // scheduled time of the run to start; zero starts none

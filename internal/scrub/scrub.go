@@ -133,6 +133,9 @@ func (s *Scrubber) Serve() {
 		}
 		s.begin(false)
 		found, err := s.o.Store.Check(s.o.Context, store.CheckFiles{Rate: s.rate, Progress: s.progress})
+		if err == nil {
+			err = s.recount(&found)
+		}
 		select {
 		case <-s.asked: // requested while the check was running
 		default:
@@ -145,6 +148,24 @@ func (s *Scrubber) Serve() {
 			next.Reset(again)
 		}
 	}
+}
+
+// recount compares the counts of runs with the runs.
+func (s *Scrubber) recount(found *flawless.StoreCheck) (err error) {
+	if s.o.Dead() {
+		return nil
+	}
+	found.Recounted, err = s.o.Store.Recount(s.o.Context, s.o.Lease)
+	if len(found.Recounted) > 0 {
+		s.o.Log.Warn("counts of runs were wrong and have been corrected", "modules", strings.Join(found.Recounted, ", "))
+	}
+	if errors.Is(err, flawless.Fenced) { // whoever has the store now checks it
+		return nil
+	}
+	if err != nil {
+		found.Error = err.Error()
+	}
+	return err
 }
 
 // keep stores the result for the next start.

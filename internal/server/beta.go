@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,19 +192,39 @@ func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for try := 0; ; try++ {
-		id := a.alphaID(time.Now())
-		if p := forward.Of(r.Context()); p != nil && try == 0 {
-			if id, err = strconv.ParseInt(forward.Made(r.Context(), "", func() string { return strconv.FormatInt(id, 10) }), 10, 64); err != nil {
-				return nil, err
-			}
+	id, request := a.alphaID(time.Now()), ""
+	made := forward.Made(r.Context(), "", func() string { return strconv.FormatInt(id, 10) + "-" + rand.Text() })
+	if first, _, both := strings.Cut(made, "-"); both {
+		if id, err = strconv.ParseInt(first, 10, 64); err != nil {
+			return nil, err
 		}
-		_, fresh, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input, ID: strconv.FormatInt(id, 10)})
-		if taken := err == nil && !fresh || errors.Is(err, flawless.Conflict); taken && try < 100 {
-			continue // another server on the same store has used the id
-		}
-		return map[string]int64{"id": id}, err
+		request = made
 	}
+	for range 100 {
+		ours, err := a.alphaTry(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input, ID: strconv.FormatInt(id, 10), Request: request})
+		if ours || err != nil {
+			return map[string]int64{"id": id}, err
+		}
+		id++ // another server on the same store has used the id
+	}
+	return nil, fmt.Errorf("starting %s/%s: 100 ids in a row are taken; try again: %w", r.PathValue("module"), r.PathValue("workflow"), flawless.Conflict)
+}
+
+// alphaTry starts a run. It returns false if another request has used its id. If this request has, and its answer was lost, it
+// changes nothing: the log says which request has started the run. Any server can read that, so the next id is the same wherever
+// the request is tried again.
+func (a *api) alphaTry(ctx context.Context, o engine.Start) (ours bool, err error) {
+	for range 2 {
+		log, err := a.engine.Log(ctx, o.ID, 0, 1)
+		if !errors.Is(err, flawless.NotFound) {
+			return err == nil && o.Request != "" && len(log) > 0 && len(log[0].Entries) > 0 && log[0].Entries[0].Request == o.Request, err
+		}
+		_, fresh, err := a.engine.Start(ctx, o)
+		if taken := err == nil && !fresh || errors.Is(err, flawless.Conflict); !taken {
+			return err == nil, err
+		}
+	}
+	return false, nil // a run that has been removed since
 }
 
 // alphaID generates an id for a run; in the alpha, ids are integers. It is the time in microseconds, which every

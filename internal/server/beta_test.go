@@ -2,17 +2,21 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
@@ -111,5 +115,34 @@ func TestAlphaIDsAreUnique(t *testing.T) {
 		if got := a.alphaID(now.Add(-time.Duration(n) * time.Hour)); got != want {
 			t.Errorf("id %d is %d, want %d", n, got, want)
 		}
+	}
+}
+
+// TestAlphaStartsKnowTheirRun: an id that is taken is this request's own only if the log says so.
+func TestAlphaStartsKnowTheirRun(t *testing.T) {
+	t.Parallel()
+	a := &api{engine: newEngine(t)}
+	dir, err := guests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, err := os.ReadFile(filepath.Join(dir, "guest.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.engine.AddModule(t.Context(), "guest", bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		id, request string
+		ours        bool
+	}{{"1", "r1", true}, {"1", "r1", true}, {"1", "r2", false}, {"1", "", false}, {"2", "r2", true}, {"3", "", true}, {"3", "", false}} {
+		ours, err := a.alphaTry(t.Context(), engine.Start{Module: "guest", Workflow: "empty", ID: row.id, Request: row.request})
+		if err != nil || ours != row.ours {
+			t.Errorf("id %s for request %q: %v, %v, want %v", row.id, row.request, ours, err, row.ours)
+		}
+	}
+	if _, err := a.alphaTry(t.Context(), engine.Start{Module: "guest", Workflow: "none", ID: "4"}); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("a workflow that there is not: %v", err)
 	}
 }

@@ -269,6 +269,9 @@ var succeeding = map[string]func(o *owned){
 	"GET /api/v1/runs/{id}/events": func(o *owned) {
 		o.do("GET", "/api/v1/runs/"+o.started("empty", `{"a":[1,null]}`)+"/events", "")
 	},
+	"GET /api/v1/runs/{id}/data/events": func(o *owned) {
+		o.do("GET", "/api/v1/runs/"+o.started("empty", `{"a":[1,null]}`)+"/data/events", "")
+	},
 	"GET /api/v1/events": func(o *owned) {
 		ctx, gone := context.WithCancel(o.Context())
 		defer gone()
@@ -329,6 +332,9 @@ var succeeding = map[string]func(o *owned){
 	},
 	"POST /api/v1/secret-keys": asked("POST /api/v1/secret-keys"),
 	"GET /api/v1/schedules":    asked("GET /api/v1/schedules"),
+	"GET /api/v1/schedule-times": func(o *owned) {
+		o.do("GET", "/api/v1/schedule-times?cron=0+9+*+*+MON&zone=Europe/Berlin&limit=3", "")
+	},
 	"GET /api/v1/schedules/{name}": func(o *owned) {
 		o.schedule("shown")
 		o.do("GET", "/api/v1/schedules/shown", "")

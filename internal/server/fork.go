@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,11 +51,9 @@ func (a *api) forks() {
 		for _, g := range in.Body.Answers {
 			o.Answers = append(o.Answers, flawless.Decision{Call: g.Call, Status: g.Status, Body: g.Response})
 		}
-		if in.Body.Version > 0 {
-			var err error
-			if o.Digest, err = a.digestOf(ctx, in.ID, in.Body); err != nil {
-				return nil, reply.From(err)
-			}
+		var err error
+		if o.Digest, err = a.digestOf(ctx, in.ID, in.Body); err != nil {
+			return nil, reply.From(err)
 		}
 		if in.Body.Offline {
 			out, err := a.engine.Offline(ctx, in.ID, o)
@@ -72,10 +71,10 @@ func (a *api) forks() {
 			d, err := a.engine.Diff(ctx, in.ID, in.Other)
 			return &body[flawless.Difference]{d}, reply.From(err)
 		})
-	huma.Register(a.huma, operation("find-in-run", http.MethodGet, "/runs/{id}/find", "Find the turns of a run whose data, calls or log lines contain a text"),
+	huma.Register(a.huma, operation("find-in-run", http.MethodGet, "/runs/{id}/find", "Find the turns of a run whose data, calls or log lines contain a text or meet a condition"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Text  string `query:"text" required:"true" minLength:"1" maxLength:"1000" doc:"the text, in upper and lower case as it is shown"`
+			Text  string `query:"text" required:"true" minLength:"1" maxLength:"1000" doc:"the text, in upper and lower case as it is shown; or a condition on a value of data, call or line, such as data.step == \"paid\""`
 			From  int64  `query:"from" minimum:"0" doc:"number of the first log record to look at"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"the page ends with the record in which this number of matches is reached"`
 		}) (*body[flawless.Matches], error) {
@@ -85,17 +84,25 @@ func (a *api) forks() {
 	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "Inspect the state of a run after a turn"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Turn    int `query:"turn" minimum:"0" doc:"default: the last turn"`
-			Against int `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
+			Turn    int  `query:"turn" minimum:"0" doc:"default: the last turn"`
+			Against int  `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
+			Stacks  bool `query:"stacks" doc:"include the stacks of calls of guests that are not in Go; this takes longer"`
 		}) (*body[flawless.Inspection], error) {
-			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
+			inspect := a.engine.Inspect
+			if in.Stacks {
+				inspect = a.engine.InspectStacks
+			}
+			i, err := inspect(ctx, in.ID, in.Turn, in.Against)
 			return &body[flawless.Inspection]{i}, reply.From(err)
 		})
 }
 
-// digestOf returns the digest of the version that a fork asks for.
+// digestOf returns the digest of the version that a fork asks for, or "" if it asks for none.
 func (a *api) digestOf(ctx context.Context, id string, in ForkRun) (string, error) {
-	if len(in.Module) > 0 {
+	switch {
+	case in.Version == 0:
+		return "", nil
+	case len(in.Module) > 0:
 		return "", fmt.Errorf("the fork has a module and names version %d; give only one of them: %w", in.Version, flawless.Invalid)
 	}
 	r, err := a.engine.Run(ctx, id)
@@ -106,16 +113,18 @@ func (a *api) digestOf(ctx context.Context, id string, in ForkRun) (string, erro
 	if err != nil {
 		return "", err
 	}
-	for _, m := range all {
-		if m.Version == in.Version {
-			return m.Digest, nil
-		}
+	if i := slices.IndexFunc(all, func(m flawless.Module) bool { return m.Version == in.Version }); i >= 0 {
+		return all[i].Digest, nil
 	}
 	return "", fmt.Errorf("module %s has no version %d; list its versions with: flawless module show %s: %w", r.Module, in.Version, r.Module, flawless.NotFound)
 }
 
-// find looks for a text in what the log shows, so that nobody finds out what is hidden by trying.
+// find looks for a text or a condition in what the log shows, so that nobody finds out what is hidden by trying.
 func (a *api) find(ctx context.Context, id string, from uint64, text string, limit int) (flawless.Matches, error) {
+	q, err := replay.ParseQuery(text)
+	if err != nil {
+		return flawless.Matches{}, err
+	}
 	leave, err := a.budget.Enter(ctx)
 	if err != nil {
 		return flawless.Matches{}, err
@@ -130,7 +139,7 @@ func (a *api) find(ctx context.Context, id string, from uint64, text string, lim
 			out.Next = rec.Seq
 			return out, nil
 		}
-		out.Matches = append(out.Matches, replay.Find(redact.Shown(a.engine.Mask(), rec), text)...)
+		out.Matches = append(out.Matches, q.In(redact.Shown(a.engine.Mask(), rec))...)
 	}
 	return out, nil
 }

@@ -34,7 +34,7 @@ func (a *api) promises() {
 		}) (*listed[flawless.Promise], error) {
 			all, err := a.engine.Promises(ctx, in.ID)
 			return byNumber("/runs/"+url.PathEscape(in.ID)+"/promises", all, in.NumberQuery,
-				func(p flawless.Promise) int { return p.Call }, func(p flawless.Promise) int { return len(p.Name) + len(p.Token) }), reply.From(err)
+				func(p flawless.Promise) int { return p.Call }, func(p flawless.Promise) int { return len(p.Name) + len(p.Token) + len(p.Schema) }), reply.From(err)
 		})
 	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise with the value in the body")
 	settle = withPayload(settle, "application/json", true, &huma.Schema{})
@@ -58,5 +58,6 @@ func (a *api) settle(ctx context.Context, token string, with engine.Settlement, 
 	if before := new(engine.Settled); forward.IsRepeated(ctx) && errors.As(err, &before) && before.With.Same(with) {
 		p, err = before.Promise, nil // by the same request, most likely
 	}
+	p.Schema = nil // says nothing about a promise that is settled
 	return &body[flawless.Promise]{p}, reply.From(err)
 }

@@ -56,6 +56,7 @@ var reach = []rules{
 	{"get-run", ownerOrStore, true, reads, ""},
 	{"get-log", inStore, true, reads, ""},
 	{"get-data", inStore, true, reads, ""},
+	{"follow-data", inStore, true, reads, ""},
 	{"follow-log", inStore, true, reads, ""},
 	{"watch-runs", ofAll, true, reads, ""},
 	{"cancel-run", atOwner, true, "cancelling it again changes nothing", lookRun},
@@ -86,6 +87,7 @@ var reach = []rules{
 
 	{"set-schedule", atOwner, true, sameAfter, lookPlan},
 	{"list-schedules", inStore, true, reads, ""},
+	{"list-times", ofServer, true, reads, ""},
 	{"get-schedule", atOwner, true, reads, ""},
 	{"remove-schedule", atOwner, true, "it is removed once", lookPlan},
 	{"pause-schedule", atOwner, true, sameAfter, lookPlan},
@@ -114,12 +116,12 @@ var reach = []rules{
 	{"set-secret", inStore, true, sameAfter, "Look at the secrets (flawless secret list)"},
 	{"list-secrets", inStore, true, reads, ""},
 	{"remove-secret", inStore, true, "it is removed once", "Look at the secrets (flawless secret list)"},
-	{"rotate-secret-key", inStore, false, "another key would be made", "Look at the log of the servers"},
+	{"rotate-secret-key", inStore, true, "the first server chooses an id for the request, and one makes one key", "Look at the log of the servers"},
 
 	{"POST /api/module/deploy", inStore, true, "the same bytes are added once", "Look at the module (flawless module list)"},
 	{"POST /api/workflow/start", atOwner, true, "the first server chooses the id, and an id starts one run", lookRun},
 	{"POST /api/workflow/send-msg/{id}", atOwner, true, "the first server chooses the key, and a run takes a key once", "Look at the log of the run (flawless workflow log)"},
-	{"POST /workflow/start/{module}/{workflow}", atOwner, false, "an id that is taken makes it choose another one", "Look for the run (flawless workflow list)"},
+	{"POST /workflow/start/{module}/{workflow}", atOwner, true, "the first server chooses an id for the request, which the log keeps", "Look for the run (flawless workflow list)"},
 	{"GET /workflow/{id}", inStore, true, reads, ""},
 }
 

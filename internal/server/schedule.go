@@ -43,6 +43,11 @@ type Triggered struct {
 	Started bool         `json:"started" doc:"false if a run with this key already existed"`
 }
 
+// Times are the next times of a cron expression.
+type Times struct {
+	Times []time.Time `json:"times"`
+}
+
 // SchedulePath names a schedule in a path.
 type SchedulePath struct {
 	Name string `path:"name" doc:"name of the schedule"`
@@ -70,6 +75,19 @@ func (a *api) schedules() {
 				return nil, reply.From(err)
 			}
 			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), nil
+		})
+	huma.Register(a.huma, operation("list-times", http.MethodGet, "/schedule-times", "List the next times of a cron expression, to see what a schedule would do"),
+		func(ctx context.Context, in *struct {
+			Cron  string    `query:"cron" required:"true" doc:"cron expression, as for a schedule"`
+			Zone  string    `query:"zone" doc:"time zone, such as Europe/Berlin; default UTC"`
+			From  time.Time `query:"from" doc:"list times after this one; default now"`
+			Limit int       `query:"limit" minimum:"1" maximum:"100" default:"10" doc:"maximum number of times"`
+		}) (*body[Times], error) {
+			if in.From.IsZero() {
+				in.From = time.Now()
+			}
+			t, err := schedule.Times(in.Cron, in.Zone, in.From, in.Limit)
+			return &body[Times]{Times{t}}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("get-schedule", http.MethodGet, "/schedules/{name}", "Get a schedule"),
 		func(ctx context.Context, in *SchedulePath) (*one, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/forward"
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
@@ -68,7 +69,7 @@ func (a *api) secrets() {
 			if err != nil {
 				return nil, reply.From(err)
 			}
-			key, n, err := v.Rotate(ctx)
+			key, n, err := v.Rotate(ctx, forward.RequestID(ctx))
 			return &body[Rotated]{Rotated{key, n}}, reply.From(err)
 		})
 }

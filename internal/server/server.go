@@ -79,6 +79,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.runs()
 	a.examinations()
 	a.streams()
+	a.progress()
 	a.messages()
 	a.promises()
 	a.states()

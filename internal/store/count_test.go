@@ -1,15 +1,18 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/key"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/store/tally"
 )
@@ -144,5 +147,106 @@ func TestCountsFollowConcurrentWrites(t *testing.T) {
 	}
 	walked(t, s)
 	together(s, lease, "first", 3000)
+	walked(t, s)
+}
+
+// TestWrongCountsAreCorrected: rows that say something else than the runs, are missing or are too many are replaced, and later writes
+// go on from what is right. Counts that are right stay as they are, also while runs change.
+func TestWrongCountsAreCorrected(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	s, err := store.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := s.Claim(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(id, module string, from, to flawless.Status) {
+		t.Helper()
+		after := store.Head{Run: flawless.Run{ID: id, Module: module, Workflow: "w", Status: to}}
+		w := store.Write{ID: id, New: from == "", After: &after}
+		if from != "" {
+			w.Before = &store.Head{Run: flawless.Run{ID: id, Module: module, Workflow: "w", Status: from}}
+		}
+		if err := s.Write(t.Context(), lease, w); err != nil {
+			t.Error(err)
+		}
+	}
+	recount := func(want ...string) {
+		t.Helper()
+		wrong, err := s.Recount(t.Context(), lease)
+		if err != nil || !slices.Equal(wrong, want) {
+			t.Errorf("the counts of %q were wrong, %v; want %q", wrong, err, want)
+		}
+	}
+	for i := range 20 {
+		write(fmt.Sprint("run-", i), fmt.Sprint("m", i%2), "", flawless.Waiting)
+	}
+	recount()
+	rows := func() (all []store.Item) {
+		for item, err := range kv.Scan(t.Context(), store.Range{From: key.Tally.Key(), To: key.Tally.Key().End()}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, store.Item{Key: slices.Clone(item.Key), Value: slices.Clone(item.Value)})
+		}
+		return all
+	}
+	before := rows()
+	write("run-0", "m0", flawless.Waiting, flawless.Completed)
+	write("run-1", "m1", flawless.Waiting, flawless.Completed)
+	module := func(at int) string {
+		return map[bool]string{true: "m0", false: "m1"}[bytes.Contains(before[at].Key, []byte("m0"))]
+	}
+	spoil := &store.Batch{Delete: [][]byte{before[0].Key}}                                                                                 // one is missing
+	spoil.Set = append(spoil.Set, store.Item{Key: append(slices.Clone(before[1].Key[:len(before[1].Key)-1]), 63), Value: before[1].Value}) // and one is there twice
+	if err := kv.Apply(t.Context(), spoil); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = store.Open(t.Context(), kv); err != nil { // with what it reads of them
+		t.Fatal(err)
+	}
+	if lease, err = s.Claim(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	for i := 2; i < 20; i++ {
+		write(fmt.Sprint("run-", i), fmt.Sprint("m", i%2), flawless.Waiting, flawless.Running)
+	}
+	write("run-0", "m0", flawless.Completed, flawless.Running)
+	write("run-1", "m1", flawless.Completed, flawless.Running)
+	want := []string{module(0), module(1)}
+	slices.Sort(want)
+	recount(slices.Compact(want)...)
+	walked(t, s)
+	recount()
+	for i := range 20 { // the rows that were replaced are read again
+		write(fmt.Sprint("run-", i), fmt.Sprint("m", i%2), flawless.Running, flawless.Completed)
+	}
+	walked(t, s)
+	recount()
+
+	var others sync.WaitGroup
+	done := make(chan struct{})
+	for k := range 4 {
+		others.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("more.%d.%d", k, i) // a family: all in one shard
+				select {
+				case <-done:
+					return
+				default:
+					write(id, "m0", "", flawless.Waiting)
+					write(id, "m0", flawless.Waiting, flawless.Completed)
+				}
+			}
+		})
+	}
+	for range 100 {
+		recount()
+	}
+	close(done)
+	others.Wait()
 	walked(t, s)
 }

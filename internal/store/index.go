@@ -133,7 +133,7 @@ func (s *Store) reindexed(kv KV, generation uint64) *reindex.KV {
 			}
 			return d.batch.Set[0], nil
 		},
-		Totals: s.totals,
+		Totals: func() reindex.Totals { return totals{s, s.tally.NewTotals()} },
 		Pause:  s.tally.Pause,
 	}, generation)
 }

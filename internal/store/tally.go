@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -79,7 +80,24 @@ func (t totals) Add(head []byte) error {
 	return err
 }
 
-func (s *Store) totals() reindex.Totals { return totals{s, s.tally.NewTotals()} }
+// Recount compares the counts in the shards that l owns with their runs, corrects those that differ, and returns their modules, or
+// [flawless.Fenced] if l owns no shard. It reads all runs. A crash in the middle leaves the old or the new counts of a shard.
+func (s *Store) Recount(ctx context.Context, l *Lease) (wrong []string, err error) {
+	if _, owns := l.any(); !owns {
+		return nil, fmt.Errorf("comparing the counts of runs: %s owns no shard: %w", l.owner, flawless.Fenced)
+	}
+	for _, sh := range l.Owned() {
+		add := func(t *tally.Totals, head []byte) error { return totals{s, t}.Add(head) }
+		some, err := s.tally.Recount(reindex.AsIs(ctx), sh, s.kv.Scan(ctx, withPrefix(key.Head.Key().Shard(sh))), add, func(set []Item, gone [][]byte) error {
+			return s.under(ctx, l, sh, func(d *draft) error { d.batch.Set, d.batch.Delete = set, gone; return nil })
+		})
+		if wrong = append(wrong, some...); err != nil {
+			return wrong, fmt.Errorf("comparing the counts of runs: %w", err)
+		}
+	}
+	slices.Sort(wrong)
+	return slices.Compact(wrong), nil
+}
 
 // Minutes returns what servers have counted by minute, by the name of each.
 func (s *Store) Minutes(ctx context.Context) ([]tally.Minutes, error) {

@@ -33,8 +33,15 @@ type Vault struct {
 	ring  ring
 	lease *store.Lease
 	open  atomic.Pointer[[]flawless.OpenSecret]
+	last  rotation
 	// has returns an error if other servers on the store lack the key with an id; nil if there are none.
 	has func(ctx context.Context, id string) error
+}
+
+// rotation is the result of a rotation of the key, and the request that it was for; "" is none.
+type rotation struct {
+	request, key string
+	secrets      int
 }
 
 // New opens the vault of a store. It returns [flawless.Refused] if other users can read the key file, and
@@ -287,9 +294,24 @@ func (v *Vault) Remove(ctx context.Context, name string) error {
 // Rotate encrypts all secrets with a new key, and returns the id of the key and the number of secrets. It creates the
 // key if keys are in a file; if they come from the environment, the first one there is the new key. Secrets whose key
 // is missing stay unchanged. After a crash, every key that a secret needs is still there.
-func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error) {
+//
+// request is the id of a request that is sent again if its answer is lost: the second one makes no other key, and returns what the
+// first has returned. After a restart that is unknown, but a key in a file that other servers on the store would lack is never made.
+// "" is never sent again.
+func (v *Vault) Rotate(ctx context.Context, request string) (key string, secrets int, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if request != "" && request == v.last.request {
+		return v.last.key, v.last.secrets, nil
+	}
+	if key, secrets, err = v.rotate(ctx); err == nil {
+		v.last = rotation{request, key, secrets}
+	}
+	return key, secrets, err
+}
+
+// rotate is Rotate. The caller holds mu.
+func (v *Vault) rotate(ctx context.Context) (key string, secrets int, err error) {
 	switch {
 	case v.ring.file == "" && len(v.ring.keys) < 2:
 		return "", 0, fmt.Errorf("the key comes from %s, which has only one: restart the server with %s=NEW,OLD and repeat this: %w", Variable, Variable, flawless.Conflict)

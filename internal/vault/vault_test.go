@@ -202,11 +202,11 @@ func TestKeyRotationThroughEnvironment(t *testing.T) {
 	kv := mem.New()
 	v := opened(t, kv, Options{Env: newKey('a')})
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
-	if _, _, err := v.Rotate(t.Context()); !errors.Is(err, flawless.Conflict) {
+	if _, _, err := v.Rotate(t.Context(), ""); !errors.Is(err, flawless.Conflict) {
 		t.Errorf("with one key: %v", err)
 	}
 	v = opened(t, kv, Options{Env: newKey('b') + "," + newKey('a')})
-	if _, n, err := v.Rotate(t.Context()); err != nil || n != 1 {
+	if _, n, err := v.Rotate(t.Context(), ""); err != nil || n != 1 {
 		t.Errorf("it is %d %v", n, err)
 	}
 	if got := value(opened(t, kv, Options{Env: newKey('b')}), "TOKEN"); got != "open sesame" {
@@ -235,7 +235,7 @@ func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 	old := v.ring.keys[0].id
 
 	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after writing the file, before writing the database
-	if _, _, err := dying.Rotate(t.Context()); err == nil {
+	if _, _, err := dying.Rotate(t.Context(), ""); err == nil {
 		t.Fatal("it did not die")
 	}
 	if b, _ := os.ReadFile(filepath.Join(dir, FileName)); strings.Count(string(b), "\n") != 2 {
@@ -247,7 +247,7 @@ func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 	}
 
 	before := v.ring.keys // after writing the database, before cleaning up the file
-	if _, _, err := v.Rotate(t.Context()); err != nil {
+	if _, _, err := v.Rotate(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.ring.write(append(v.ring.keys, before...)); err != nil {
@@ -276,5 +276,26 @@ func TestLostLeaseCannotChangeSecrets(t *testing.T) {
 	}
 	if after := dump(t, kv); after != before {
 		t.Errorf("the database has changed:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// TestRepeatedRotationMakesOneKey: a request whose answer was lost gets it when it is sent again.
+func TestRepeatedRotationMakesOneKey(t *testing.T) {
+	t.Parallel()
+	v := opened(t, mem.New(), Options{Dir: t.TempDir()})
+	set(t, v, "TOKEN", "open sesame", "api.example.com")
+	keys := map[string]bool{}
+	for _, row := range []struct {
+		request string
+		keys    int // different ones so far
+	}{{"first", 1}, {"first", 1}, {"second", 2}, {"second", 2}, {"", 3}, {"", 4}} {
+		k, n, err := v.Rotate(t.Context(), row.request)
+		keys[k] = true
+		if err != nil || n != 1 || len(keys) != row.keys || v.Keys()[0] != k {
+			t.Errorf("request %q: key %s of %v, %d secrets, %v; want %d keys so far", row.request, k, v.Keys(), n, err, row.keys)
+		}
+	}
+	if value(v, "TOKEN") != "open sesame" {
+		t.Errorf("the secret is %q", value(v, "TOKEN"))
 	}
 }

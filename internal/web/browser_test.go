@@ -170,6 +170,43 @@ func axe(t *testing.T) string {
 	return string(script)
 }
 
+// look opens a page, and checks that it is not too wide and that everybody can use it; check is the script of [axe]. With
+// CONSOLE_SCREENS, it keeps a screenshot there.
+func (b *browser) look(s *site, page, path string, width int64, theme, check string) {
+	b.t.Helper()
+	name := fmt.Sprintf("%s-%d-%s", page, width, theme)
+	b.do(chromedp.EmulateViewport(width, 900), chromedp.Navigate("about:blank"), chromedp.Navigate(s.URL+path))
+	b.eval(`localStorage.setItem('flawless-theme', '` + theme + `'); document.documentElement.dataset.theme = '` + theme + `'`)
+	b.until(`!document.querySelector('#run') || document.querySelector('#run').dataset.ready === 'true'`)
+	b.check(name, check)
+	if dir := os.Getenv("CONSOLE_SCREENS"); dir != "" {
+		png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// check checks the page that is open.
+func (b *browser) check(name, axe string) {
+	b.t.Helper()
+	if over := b.eval(`String(document.documentElement.scrollWidth - innerWidth)`); over != "0" {
+		b.t.Errorf("%s is %s px too wide", name, over)
+	}
+	if axe == "" {
+		return
+	}
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](axe+";0")); err != nil {
+		b.t.Fatal(err)
+	}
+	if found := b.eval(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 200) + ' ' + n.failureSummary).join('; ')).join('\n'))`); found != "" {
+		b.t.Errorf("%s: %s", name, found)
+	}
+}
+
 // TestPagesInABrowser opens each page in both themes and three widths. With CONSOLE_SCREENS, it keeps screenshots there.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
@@ -180,30 +217,7 @@ func TestPagesInABrowser(t *testing.T) {
 	for _, page := range []struct{ name, path string }{{"overview", "/"}, {"runs", "/runs?col=why&col=labels&col=workflow&col=calls&col=created"}, {"run", "/runs/many-40#turn=3&call=5"}, {"run-failed", "/runs/failed-4"}, {"run-doubt", "/runs/doubt-1"}, {"run-waiting", "/runs/sleeper"}, {"run-entry", "/runs/steps#turn=3&entry=2.1"}, {"fork", "/runs/many-40/fork?turn=1&call=2"}, {"diff", "/runs/many-40/diff/many-40-fork-1"}, {"bundle", "/bundle"}, {"inbox", "/inbox"}} {
 		for _, width := range []int64{1440, 1024, 390} {
 			for _, theme := range []string{"light", "dark"} {
-				name := fmt.Sprintf("%s-%d-%s", page.name, width, theme)
-				b.do(chromedp.EmulateViewport(width, 900), chromedp.Navigate("about:blank"), chromedp.Navigate(s.URL+page.path))
-				b.eval(`localStorage.setItem('flawless-theme', '` + theme + `'); document.documentElement.dataset.theme = '` + theme + `'`)
-				b.until(`!document.querySelector('#run') || document.querySelector('#run').dataset.ready === 'true'`)
-				if over := b.eval(`String(document.documentElement.scrollWidth - innerWidth)`); over != "0" {
-					t.Errorf("%s is %s px too wide", name, over)
-				}
-				if check != "" {
-					if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](check+";0")); err != nil {
-						t.Fatal(err)
-					}
-					if found := b.eval(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 200) + ' ' + n.failureSummary).join('; ')).join('\n'))`); found != "" {
-						t.Errorf("%s: %s", name, found)
-					}
-				}
-				if dir := os.Getenv("CONSOLE_SCREENS"); dir != "" {
-					png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
+				b.look(s, page.name, page.path, width, theme, check)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/web/form"
 )
 
 // forkRoutes adds the pages on which people try what would happen otherwise, and compare what did.
@@ -111,28 +112,20 @@ func (v *visit) answerOf(id string, call int) (status, text string, err error) {
 // maxEdited is up to which size an answer is put into the form, in bytes.
 const maxEdited = 256 << 10
 
-// word returns a text as one word of a shell.
-func word(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+=,-") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // command returns the command that does what the form does.
 func (f forkForm) command(id string) string {
-	c := "flawless workflow fork " + word(id) + " --turn " + word(f.Turn)
+	c := "flawless workflow fork " + form.Quote(id) + " --turn " + form.Quote(f.Turn)
 	if f.Call != "" {
-		c += " --answer " + word(f.Call+"=answer.json")
+		c += " --answer " + form.Quote(f.Call+"=answer.json")
 		if f.Status != "" {
-			c += " --status " + word(f.Call+"="+f.Status)
+			c += " --status " + form.Quote(f.Call+"="+f.Status)
 		}
 	}
 	if f.Version != "" {
-		c += " --version " + word(f.Version)
+		c += " --version " + form.Quote(f.Version)
 	}
 	if f.ID != "" {
-		c += " --id " + word(f.ID)
+		c += " --id " + form.Quote(f.ID)
 	}
 	return c
 }
@@ -242,6 +235,6 @@ func (c *console) diff(v *visit) error {
 		return err
 	}
 	v.show(http.StatusOK, "diff.html", &view{Title: runs[0].ID + " and " + runs[1].ID, Here: "/runs", Data: map[string]any{
-		"A": runs[0], "B": runs[1], "First": first, "Pairs": compare(logs[0], logs[1]), "Command": "flawless workflow diff " + word(runs[0].ID) + " " + word(runs[1].ID)}})
+		"A": runs[0], "B": runs[1], "First": first, "Pairs": compare(logs[0], logs[1]), "Command": "flawless workflow diff " + form.Quote(runs[0].ID) + " " + form.Quote(runs[1].ID)}})
 	return nil
 }

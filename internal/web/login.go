@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/flawless-engine/flawless/internal/web/session"
@@ -16,13 +17,19 @@ const cookieName = "flawless_session"
 func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	v := &visit{console: c, w: w, r: r, base: basePath(r)}
 	to := target(r.FormValue("to"))
-	if c.keys == nil {
+	code := r.FormValue("code")
+	switch {
+	case c.keys == nil && code == "" && r.FormValue("to") == "":
+		v.show(http.StatusOK, "login.html", &view{Title: "No login", Bare: true, Data: map[string]any{"Open": true}})
+		return
+	case c.keys == nil: // an old link, or a page from before a restart
 		http.Redirect(w, r, v.base+to, http.StatusSeeOther)
 		return
-	}
-	code := r.URL.Query().Get("code")
-	switch {
-	case r.Method == http.MethodPost:
+	case r.Method == http.MethodGet && code != "" && r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		// Somebody has put the link into a chat or a ticket. A link from elsewhere changes nothing, so a person has to press.
+		v.show(http.StatusOK, "login.html", &view{Title: "Log in", Bare: true, Data: map[string]any{"Code": code, "To": to}})
+		return
+	case r.Method == http.MethodPost && code == "":
 		want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(strings.TrimSpace(r.PostFormValue("token"))))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
 			v.showLogin(http.StatusUnauthorized, "That is not the token of this server.")
@@ -62,6 +69,8 @@ func (v *visit) showLogin(status int, problem string) {
 	to := target(v.r.FormValue("to"))
 	if v.r.URL.Path != "/login" && v.r.Method == http.MethodGet {
 		to = target(v.r.URL.RequestURI())
+	} else if from, err := url.Parse(v.r.Referer()); err == nil && v.r.URL.Path != "/login" && from.Host == v.r.Host {
+		to = target(strings.TrimPrefix(from.RequestURI(), v.base)) // the page with the form that was sent too late
 	}
 	v.show(status, "login.html", &view{Title: "Log in", Bare: true, Data: map[string]any{"Problem": problem, "To": to}})
 }

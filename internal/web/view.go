@@ -4,19 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/web/admin"
+	"github.com/flawless-engine/flawless/internal/web/form"
+	"github.com/flawless-engine/flawless/internal/web/word"
 )
 
 //go:embed page
@@ -36,17 +39,7 @@ type view struct {
 
 // show writes a page.
 func (v *visit) show(status int, name string, p *view) {
-	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
-	if !p.Bare {
-		if n, err := v.count(flawless.Filter{Status: []flawless.Status{flawless.Unresolved}}); err == nil && n.N > 0 {
-			p.Doubts = n.String()
-		}
-	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/pairs.html", "page/"+name)
-	var b bytes.Buffer
-	if err == nil {
-		err = t.Execute(&b, p)
-	}
+	b, err := v.render(name, p)
 	if err != nil {
 		v.Log.Error("a page of the console cannot be shown", "page", name, "error", err)
 		http.Error(v.w, "internal error: the page cannot be shown. The log of the server has the details; please report this bug", http.StatusInternalServerError)
@@ -54,49 +47,104 @@ func (v *visit) show(status int, name string, p *view) {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(hidden.ReplaceAllFunc(b.Bytes(), func(r []byte) []byte {
-		c, _ := utf8.DecodeRune(r)
-		return fmt.Appendf(nil, "⟨U+%04X⟩", c)
-	}))
+	_, _ = v.w.Write(b)
+}
+
+// render returns the HTML of a page.
+func (v *visit) render(name string, p *view) ([]byte, error) {
+	p.Base, p.Version, p.Host, p.Login = v.base, flawless.Version, v.r.Host, v.keys != nil
+	if !p.Bare {
+		if s, err := v.stats(); err == nil && s.Unresolved != nil {
+			p.Doubts = number(s.Unresolved.Runs)
+		}
+	}
+	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/pairs.html", "page/"+name)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return nil, err
+	}
+	return reveal(b.Bytes()), nil
 }
 
 // hidden matches characters that change the order of others, or cannot be seen: a text with them looks like another one. The
 // script has the same rule.
 var hidden = regexp.MustCompile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
+// reveal replaces hidden characters of a page: in texts, and in tooltips and labels, by their numbers in words, and in other
+// attributes by references, because scripts and forms need these as they are.
+func reveal(page []byte) []byte {
+	var out bytes.Buffer
+	done := 0
+	for _, at := range hidden.FindAllIndex(page, -1) {
+		out.Write(page[done:at[0]])
+		c, _ := utf8.DecodeRune(page[at[0]:at[1]])
+		before := page[:at[0]]
+		form := "⟨U+%04X⟩"
+		if open := bytes.LastIndexByte(before, '<'); open > bytes.LastIndexByte(before, '>') { // templates escape both in attributes
+			if quote := bytes.LastIndexByte(before, '"'); quote < 0 || !bytes.HasSuffix(before[:quote], []byte(" title=")) && !bytes.HasSuffix(before[:quote], []byte(" aria-label=")) {
+				form = "&#x%04X;"
+			}
+		}
+		fmt.Fprintf(&out, form, c)
+		done = at[1]
+	}
+	return append(out.Bytes(), page[done:]...)
+}
+
 // funcs returns what templates can call.
 func (v *visit) funcs() template.FuncMap {
 	now := v.now()
-	return template.FuncMap{
+	all := template.FuncMap{
 		"icon": icon,
 		"asset": func(name string) string {
 			return v.base + "/static/" + name + "?v=" + v.assets[name].tag
 		},
-		"runURL":   func(id string) string { return v.base + "/runs/" + url.PathEscape(id) },
-		"word":     func(s flawless.Status) string { return words[s] },
-		"ago":      func(t any) template.HTML { return moment(t, now) },
-		"took":     func(r flawless.Run) string { return took(r, now) },
-		"span":     span,
-		"says":     func(r flawless.Run) says { return explain(r, now) },
-		"number":   number,
-		"sentence": sentence,
-		"list":     func(all ...any) []any { return all },
-		"dict":     dict,
-		"json":     pretty,
-		"short":    shorten,
-		"host":     bareURL,
+		"runURL": func(id string) string { return v.base + "/runs/" + url.PathEscape(id) },
+		"word":   func(s flawless.Status) string { return words[s] },
+		"ago":    func(t any) template.HTML { return moment(t, now) },
+		"at":     func(t any) template.HTML { return clockTime(t, "short", now) },
+		"nano":   func(ns int64) template.HTML { return clockTime(time.Unix(0, ns), "clock", now) },
+		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"took":   func(r flawless.Run) string { return took(r, now) },
+		"span":   span,
+		"says":   func(r flawless.Run) []piece { return explain(r, now) },
+		"number": number,
+		"json":   pretty,
+		"short":  shorten,
+		"host":   bareURL,
+		"list":   func(all ...any) []any { return all },
+		"dict":   dict,
 		"one": func(all []string) string { // what a form with one field shows of a parameter
 			if len(all) == 0 {
 				return ""
 			}
 			return all[0]
 		},
-		"bool":  func(b bool) string { return strconv.FormatBool(b) },
-		"clock": func(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000") },
-		"sortedLabels": func(l map[string]string) []label {
-			return sortedLabels(l)
+		"sentence":  sentence,
+		"counted":   count,
+		"counted64": func(n int64, noun string) string { return count(int(n), noun) },
+		"px":        func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 32) },
+		"percent":   func(n, of int64) string { return fmt.Sprintf("%d %%", 100*n/max(1, of)) },
+		"spans":     func() []string { return spans },
+		"unkind":    func(reason string) string { return strings.TrimPrefix(reason, "error: ") }, // most failures are of this kind
+		"stamp":     stamp,
+		"hostOf":    hostOf,
+		"less":      func(n int) int { return n - 1 },
+		"more":      func(n int) int { return n + 1 },
+		"resolveCommand": func(id string, call int) string {
+			return form.Shell("flawless", "workflow", "resolve", id, "--call", strconv.Itoa(call), "--retry", "--note", "why")
 		},
+		"nav": func(p *view, path, icon, title string) map[string]any { // an entry of the side bar
+			return map[string]any{"Base": p.Base, "Path": path, "Icon": icon, "Title": title, "On": p.Here == path}
+		},
+		"bool":         func(b bool) string { return strconv.FormatBool(b) },
+		"sortedLabels": word.SortedLabels,
 	}
+	maps.Copy(all, admin.Funcs())
+	return all
 }
 
 // dict makes what a template is called with, from names and values.
@@ -124,6 +172,25 @@ func moment(t any, now time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s UTC">%s</time>`, at.UTC().Format(time.RFC3339Nano), at.UTC().Format("2006-01-02 15:04:05"), relative(at, now)))
 }
 
+// clockTime returns a moment itself, in one of the forms of when in dom.js: the script shows it in the zone of the visitor.
+func clockTime(t any, form string, now time.Time) template.HTML {
+	at, ok := t.(time.Time)
+	if p, is := t.(*time.Time); is && p != nil {
+		at, ok = *p, true
+	}
+	if !ok || at.IsZero() {
+		return ""
+	}
+	layout := "15:04 UTC"
+	switch away := now.Sub(at).Abs(); {
+	case form == "clock":
+		layout = "15:04:05.000"
+	case away >= 12*time.Hour:
+		layout = "2006-01-02 15:04 UTC"
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-as="%s" title="%s UTC">%s</time>`, at.UTC().Format(time.RFC3339Nano), form, at.UTC().Format("2006-01-02 15:04:05"), at.UTC().Format(layout)))
+}
+
 // relative returns a time as people say it. The script has the same rules.
 func relative(at, now time.Time) string {
 	d := now.Sub(at)
@@ -134,23 +201,6 @@ func relative(at, now time.Time) string {
 		return "now"
 	}
 	return span(d) + " ago"
-}
-
-// span returns a duration with the precision that people need.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d d", int(d.Hours()/24))
 }
 
 func took(r flawless.Run, now time.Time) string {
@@ -164,91 +214,31 @@ func took(r flawless.Run, now time.Time) string {
 	return span(d)
 }
 
-// number returns a number with separators of thousands.
-func number(n any) string {
-	s := fmt.Sprint(n)
-	if _, err := strconv.ParseUint(s, 10, 64); err != nil {
-		return s
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+// piece is a part of a sentence: a text, code, or a time.
+type piece struct {
+	Text, Code string
+	At         *time.Time
 }
 
-// pretty returns JSON with line breaks, or the text itself if it is none.
-func pretty(b []byte) string {
-	var out bytes.Buffer
-	if json.Indent(&out, b, "", "  ") != nil {
-		return strings.ToValidUTF8(string(b), "�")
-	}
-	return out.String()
-}
-
-// shorten returns at most n bytes of a text, and whole characters.
-func shorten(n int, s any) string {
-	text := fmt.Sprint(s)
-	if b, is := s.(json.RawMessage); is {
-		text = string(b)
-	}
-	text = strings.ToValidUTF8(text, "�")
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
-}
-
-// bareURL returns a request without https://, which people do not need.
-func bareURL(s string) string {
-	return strings.Replace(strings.Replace(s, "https://", "", 1), "http://", "", 1)
-}
-
-// sentence returns an error message as a sentence.
-func sentence(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(r)) + s[size:]
-	if s != "" && !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
-}
-
-type label struct{ Name, Value string }
-
-func sortedLabels(l map[string]string) []label {
-	var all []label
-	for _, name := range sortedKeys(l) {
-		all = append(all, label{name, l[name]})
-	}
-	return all
-}
-
-// says is what a run waits for, or how it ended, in words.
-type says struct{ Text, Code, Rest string }
-
-// explain says it from what a list has of a run. The page of a run says it more exactly, from the log.
-//
-// This is the one place for it: what lists will know in addition comes in here.
-func explain(r flawless.Run, now time.Time) says {
+// explain says what a run waits for, or how it ended, in words, from what a list has of it.
+func explain(r flawless.Run, now time.Time) []piece {
+	plain := func(text string) []piece { return []piece{{Text: text}} }
 	switch {
 	case r.Problem != "":
-		return says{Text: "Quarantined: " + r.Problem}
+		return plain("Quarantined: " + r.Problem)
 	case r.Status == flawless.Unresolved && len(r.Unresolved) > 0:
 		d := r.Unresolved[0]
-		s := says{Code: bareURL(cmp.Or(d.Request, fmt.Sprintf("call %d", d.Call))), Rest: ": " + d.Reason}
+		rest := ": " + d.Reason
 		if n := len(r.Unresolved); n > 1 {
-			s.Rest += fmt.Sprintf(" (and %d more)", n-1)
+			rest += fmt.Sprintf(" (and %d more)", n-1)
 		}
-		return s
+		return []piece{{Code: bareURL(cmp.Or(d.Request, fmt.Sprintf("call %d", d.Call)))}, {Text: rest}}
 	case r.Failure != nil:
-		return says{Text: bareURL(cmp.Or(r.Failure.Message, r.Failure.Kind))}
+		return plain(bareURL(cmp.Or(r.Failure.Message, r.Failure.Kind)))
 	case r.Status == flawless.Completed && len(r.Output) > 0:
-		return says{Text: "Returned ", Code: shorten(200, r.Output)}
+		return []piece{{Text: "Returned "}, {Code: shorten(200, r.Output)}}
 	case r.Status == flawless.Completed:
-		return says{Text: "Returned"}
+		return plain("Returned")
 	case r.Status == flawless.Paused && r.Pause != nil:
 		by := "Paused"
 		if r.Pause.Hold {
@@ -260,24 +250,71 @@ func explain(r flawless.Run, now time.Time) says {
 		if r.Pause.Note != "" {
 			by += ": " + r.Pause.Note
 		}
-		return says{Text: by}
-	case r.Status == flawless.Pending:
-		return says{Text: "Waits until it may begin"}
+		return plain(by)
 	case len(r.Retrying) > 0:
 		c := r.Retrying[0]
-		next := "now"
+		rest := []piece{{Text: "Retries "}, {Code: bareURL(c.Request)}, {Text: fmt.Sprintf(", attempt %d ", c.Attempts+1)}}
 		if c.Next != nil {
-			next = relative(*c.Next, now)
+			rest = append(rest, piece{Text: "at "}, piece{At: c.Next})
+		} else {
+			rest = append(rest, piece{Text: "is under way"})
 		}
-		return says{Text: "Retries ", Code: bareURL(c.Request), Rest: fmt.Sprintf(", attempt %d %s: %s", c.Attempts+1, next, c.Reason)}
-	case r.Status == flawless.Waiting && r.Wake != nil:
-		return says{Text: "Waits for its timer, " + relative(*r.Wake, now) + ", or an answer"}
+		return append(rest, piece{Text: ": " + c.Reason})
+	case r.Waiting != nil:
+		return waits(*r.Waiting)
+	case r.Status == flawless.Pending:
+		return plain("Waits until it may begin")
 	case r.Status == flawless.Waiting:
-		return says{Text: "Waits for an answer or a message"}
+		return plain("Waits for an answer or a message")
 	case r.Status == flawless.Running && r.Computing != nil:
-		return says{Text: "Computes for " + span(now.Sub(*r.Computing))}
+		return plain("Computes for " + span(now.Sub(*r.Computing)))
 	case r.Status == flawless.Running:
-		return says{Text: "Computes"}
+		return plain("Computes")
 	}
-	return says{}
+	return nil
 }
+
+// waits returns the sentence of a wait in pieces, so that its time follows the zone of the visitor, and names look like code.
+func waits(w flawless.Wait) (out []piece) {
+	const when = "\x00"
+	clean := strings.NewReplacer(when, "�", "`", "'")
+	w.Name, w.Site = clean.Replace(bareURL(w.Name)), clean.Replace(w.Site)
+	site := w.Site
+	text := w.Sentence(func(time.Time) string { return when })
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if w.Name != "" && (w.Kind == flawless.WaitCall || w.Kind == flawless.WaitRetry || w.Kind == flawless.WaitPerson || w.Kind == flawless.WaitLimit || w.Kind == flawless.WaitChild) {
+		text = strings.Replace(text, w.Name, "`"+w.Name+"`", 1)
+	}
+	if site != "" {
+		if i := strings.LastIndex(text, " at "+site); i >= 0 {
+			text = text[:i] + " at `" + site + "`" + text[i+len(" at "+site):]
+		}
+	}
+	for i, part := range strings.Split(text, "`") {
+		if i%2 == 1 {
+			out = append(out, piece{Code: part})
+			continue
+		}
+		for j, words := range strings.Split(part, when) {
+			if j > 0 {
+				out = append(out, piece{At: w.Until})
+			}
+			if words != "" {
+				out = append(out, piece{Text: words})
+			}
+		}
+	}
+	return out
+}
+
+func statusName(s any) string { return fmt.Sprint(s) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Short names for the words of all pages.
+func span(d time.Duration) string { return word.Span(d) }
+func number(n any) string         { return word.Number(n) }
+func pretty(b []byte) string      { return word.Pretty(b) }
+func shorten(n int, s any) string { return word.Shorten(n, s) }
+func bareURL(s string) string     { return word.BareURL(s) }
+func sentence(s string) string    { return word.Sentence(s) }

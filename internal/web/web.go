@@ -24,6 +24,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/web/admin"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
@@ -50,13 +51,12 @@ func Handler(o Options) http.Handler {
 	if o.Token != "" {
 		c.keys = session.New(o.Token)
 	}
-	c.pages.HandleFunc("GET /{$}", c.page(c.overview))
-	c.pages.HandleFunc("GET /runs", c.page(c.runs))
-	c.pages.HandleFunc("POST /runs", c.page(c.bulk))
+	c.listRoutes()
 	c.pages.HandleFunc("GET /runs/{id}", c.page(c.run))
 	c.pages.HandleFunc("POST /runs/{id}/{verb}", c.page(c.act))
-	c.pages.HandleFunc("GET /inbox", c.page(c.inbox))
-	c.pages.HandleFunc("POST /inbox", c.page(c.decide))
+	for _, r := range admin.Routes() {
+		c.pages.HandleFunc(r.Pattern, c.page(func(v *visit) error { return r.Serve(v.admin()) }))
+	}
 	c.forkRoutes()
 	c.actionRoutes()
 	c.bundleRoutes()
@@ -83,6 +83,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin") // another site that opens a page cannot watch its window
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept, Cookie")
@@ -93,6 +94,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // policy is the Content-Security-Policy of all pages.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// Linkable reports whether other sites may link to what a request is for: to a page, which shows something and changes
+// nothing. Everything else is only for programs and for the console itself.
+func (c *console) Linkable(r *http.Request) bool {
+	return r.Method == http.MethodGet && isPage(r) && !strings.HasPrefix(r.URL.Path, "/static/")
+}
 
 // isPage reports whether a request is for a page, and not for the API.
 func isPage(r *http.Request) bool {
@@ -119,7 +126,8 @@ type visit struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	client *client.Client
-	base   string // path below which a proxy serves the console, or ""
+	base   string          // path below which a proxy serves the console, or ""
+	counts *flawless.Stats // once a page has asked for them
 }
 
 // errNoPage is the error for a path without a page.
@@ -182,10 +190,10 @@ func (v *visit) fail(err error) {
 	if status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", "5")
 	}
-	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(err.Error()), "Retry": status == http.StatusServiceUnavailable}})
+	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))), "Retry": status == http.StatusServiceUnavailable}})
 }
 
-// inProcess is a transport that calls a handler in the same process. It is not for streams.
+// inProcess is a transport that calls a handler in the same process. Answers are held in memory, except for streams of events.
 type inProcess struct{ to http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -194,6 +202,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "console"
 	if in.Body == nil {
 		in.Body = http.NoBody
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		return stream(t.to, in)
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.to.ServeHTTP(w, in)
@@ -230,3 +241,14 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // ctx returns the context of the request.
 func (v *visit) ctx() context.Context { return v.r.Context() }
+
+// admin returns the request for the pages of package admin.
+func (v *visit) admin() *admin.Visit {
+	return &admin.Visit{W: v.w, R: v.r, Client: v.client, Base: v.base, Login: v.keys != nil, Who: who, Now: v.now,
+		Show: func(status int, name string, p admin.Page) {
+			v.show(status, name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		},
+		Render: func(name string, p admin.Page) ([]byte, error) {
+			return v.render(name, &view{Title: p.Title, Here: p.Here, Data: p.Data})
+		}}
+}

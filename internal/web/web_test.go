@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,10 +28,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/vault"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
-var guestModule = sync.OnceValues(func() ([]byte, error) {
+var guestModule = sync.OnceValues(func() ([]byte, error) { return buildGuest(filepath.Join("testdata", "guest")) })
+
+// buildGuest compiles the guest in a directory.
+func buildGuest(from string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "console")
 	if err != nil {
 		return nil, err
@@ -38,13 +43,13 @@ var guestModule = sync.OnceValues(func() ([]byte, error) {
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", "guest")
+	cmd.Dir = from
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
 // compiled is where all tests keep compiled code; TestMain makes and removes it.
 var compiled string
@@ -55,30 +60,39 @@ type site struct {
 	t       testing.TB
 	outside *httptest.Server
 	client  *client.Client
+
+	token string
+	kv    store.KV
+	rt    *guest.Runtime
+	dir   string // of the key of secrets
+	kill  func() // ends the server at once
+
+	change func(*store.Store, *engine.Options) // before the server starts
 }
 
 // newSite starts a server. Connections to /hang of the service outside break after the request was read.
 func newSite(t testing.TB, token string) *site {
 	t.Helper()
+	return newSiteOn(t, token, mem.New())
+}
+
+// newSiteOn starts a server on a database that may have something in it.
+func newSiteOn(t testing.TB, token string, db store.KV) *site {
+	t.Helper()
+	return newSiteWith(t, token, db, func(*store.Store, *engine.Options) {})
+}
+
+// newSiteWith is [newSiteOn] with other options of the engine, or something more in the store.
+func newSiteWith(t testing.TB, token string, db store.KV, change func(*store.Store, *engine.Options)) *site {
+	t.Helper()
 	bin, err := guestModule()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := guest.NewRuntime(t.Context(), guest.Options{CacheDir: compiled})
-	if err != nil {
+	s := &site{t: t, token: token, kv: db, dir: t.TempDir(), change: change}
+	if s.rt, err = guest.NewRuntime(t.Context(), guest.Options{CacheDir: compiled}); err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), mem.New())
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{}), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	log := slog.New(slog.DiscardHandler)
-	s := &site{t: t, Server: httptest.NewServer(Handler(Options{Token: token, API: server.Require(token, server.Handler(ctx, e, log)), Log: log}))}
 	s.outside = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/hang" {
@@ -86,22 +100,57 @@ func newSite(t testing.TB, token string) *site {
 		}
 		_, _ = io.WriteString(w, `{"path":"`+r.URL.Path+`"}`)
 	}))
+	s.up("127.0.0.1:0")
 	t.Cleanup(func() {
-		cancel()
-		s.CloseClientConnections()
-		s.Close()
-		e.Kill()
+		s.kill()
 		s.outside.Close()
-		_ = rt.Close(context.WithoutCancel(t.Context()))
+		_ = s.rt.Close(context.WithoutCancel(t.Context()))
 	})
-	if s.client, err = client.New(client.Options{Socket: "localhost:1", Transport: inProcess{s.Config.Handler}, Token: token}); err != nil {
-		t.Fatal(err)
-	}
 	if _, _, err := s.client.AddModule(t.Context(), "guest", bin, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// up starts the server at an address.
+func (s *site) up(address string) {
+	s.t.Helper()
+	st, err := store.Open(s.t.Context(), s.kv)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	secrets, err := vault.New(s.t.Context(), st, vault.Options{Dir: s.dir})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o := engine.Options{Store: st, Guest: s.rt, Vault: secrets, Kinds: effect.Kinds(effect.Options{}), Log: log}
+	s.change(st, &o)
+	e, err := engine.Open(s.t.Context(), o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: Handler(Options{Token: s.token, API: server.Require(s.token, server.Handler(ctx, e, log)), Log: log})}}
+	server.Start()
+	s.Server = server
+	s.kill = sync.OnceFunc(func() {
+		cancel()
+		server.CloseClientConnections()
+		server.Close()
+		e.Kill()
+	})
+	if s.client, err = client.New(client.Options{Socket: "localhost:1", Transport: inProcess{server.Config.Handler}, Token: s.token}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// rests has the workflows that wait for something that does not come by itself.
+var rests = map[string]bool{"wait": true, "ask": true, "hold": true}
 
 // start starts a run and waits until it has ended or needs a decision, unless it sleeps.
 func (s *site) start(workflow, id string, input any, labels map[string]string) flawless.Run {
@@ -110,7 +159,7 @@ func (s *site) start(workflow, id string, input any, labels map[string]string) f
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, workflow != "wait")
+	r, _, err := s.client.Start(s.t.Context(), client.Start{Module: "guest", Workflow: workflow, Input: b, ID: id, Labels: labels}, !rests[workflow])
 	if err != nil {
 		s.t.Fatal(err)
 	}

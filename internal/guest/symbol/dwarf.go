@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
@@ -23,23 +25,61 @@ type dwarfLines struct {
 
 	// heads are where functions begin, by index: the line of the function itself or, if the compiler gives it
 	// none, the first line at which something was inlined into it.
-	heads map[int]flawless.Site
-	rows  []row // by address
+	heads   map[int]flawless.Site
+	rows    []row             // by address
+	inlines map[int][]inlined // by function, outermost first
 }
 
 // row is the source line of the code from an address on.
 type row struct {
 	from uint64
 	site flawless.Site
+	own  bool // see isOwnFile
+}
+
+// inlined is code of a function that was inlined into another one: its addresses, and the line of the call.
+type inlined struct {
+	from, to uint64
+	depth    int
+	origin   dwarf.Offset
+	name     string
+	site     flawless.Site
+	own      bool
 }
 
 func readDWARF(bin []byte) *dwarfLines {
-	d := &dwarfReader{bin: bin, dwarfLines: dwarfLines{starts: rewrite.FunctionOffsets(bin), heads: map[int]flawless.Site{}}, tables: map[int64][]*dwarf.LineFile{}}
+	d := &dwarfReader{bin: bin, dwarfLines: dwarfLines{starts: rewrite.FunctionOffsets(bin), heads: map[int]flawless.Site{}, inlines: map[int][]inlined{}}, tables: map[int64][]*dwarf.LineFile{},
+		began: time.Now(), names: map[dwarf.Offset]string{}}
 	if d.read() != nil {
 		return &dwarfLines{starts: d.starts}
 	}
 	slices.SortStableFunc(d.rows, func(a, b row) int { return cmp.Compare(a.from, b.from) })
+	for _, all := range d.inlines {
+		for i := range all {
+			all[i].name = cmp.Or(d.names[all[i].origin], "inlined")
+		}
+		slices.SortStableFunc(all, func(a, b inlined) int { return cmp.Compare(a.depth, b.depth) })
+	}
 	return &d.dwarfLines
+}
+
+// frames returns the functions at an address in a function, innermost first, without the function itself, whose line at the address
+// comes last.
+func (l *dwarfLines) frames(fn int, address uint64) (inner []Frame, site flawless.Site, own bool) {
+	k, found := slices.BinarySearchFunc(l.rows, address, func(r row, at uint64) int { return cmp.Compare(r.from, at) })
+	if !found {
+		k--
+	}
+	if k >= 0 && l.rows[k].from >= l.starts[fn] {
+		site, own = l.rows[k].site, l.rows[k].own
+	}
+	for _, in := range slices.Backward(l.inlines[fn]) {
+		if in.from <= address && address < in.to {
+			inner = append(inner, Frame{flawless.StackFrame{Func: in.name, Site: site}, own})
+			site, own = in.site, in.own
+		}
+	}
+	return inner, site, own
 }
 
 // at returns the function at an address, -1 if there is none, and its source line.
@@ -68,7 +108,15 @@ type dwarfReader struct {
 
 	fn    int  // current function
 	wants bool // it has no head yet
+
+	began time.Time
+	names map[dwarf.Offset]string // of functions, with the namespaces that they are in
+	path  []string                // names of what the current entry is in, by depth
+	kept  int                     // rows of inlined functions
 }
+
+// maxReading limits how long inlined functions are looked for. A module that a compiler has made takes a fraction of a second.
+const maxReading = 5 * time.Second
 
 var errDWARF = errors.New("the DWARF is damaged")
 
@@ -93,6 +141,10 @@ func (d *dwarfReader) read() (err error) {
 		e, err := entries.Next()
 		if err != nil || e == nil {
 			return err
+		}
+		d.name(e, depth)
+		if e.Tag == dwarf.TagInlinedSubroutine {
+			d.keepInlined(e, depth)
 		}
 		switch {
 		case e.Tag == 0: // the end of a list
@@ -160,7 +212,7 @@ func (d *dwarfReader) unit(e *dwarf.Entry) error {
 		if first {
 			d.heads[fn] = site
 		}
-		d.rows = append(d.rows, row{line.Address, site})
+		d.rows = append(d.rows, row{line.Address, site, isOwnFile(line.File.Name)})
 	}
 }
 
@@ -183,6 +235,68 @@ func (d *dwarfReader) inlined(e *dwarf.Entry) {
 	if had, has := d.heads[d.fn]; !has || int(line) < had.Line {
 		d.heads[d.fn] = siteOf(d.files[file].Name, int(line))
 	}
+}
+
+// name remembers the name of a function, or of a namespace for the functions in it.
+func (d *dwarfReader) name(e *dwarf.Entry, depth int) {
+	const maxDepth, maxName = 64, 256
+	if e.Tag == 0 || depth < 0 || depth > maxDepth {
+		return
+	}
+	name, _ := e.Val(dwarf.AttrName).(string)
+	if e.Tag != dwarf.TagNamespace && e.Tag != dwarf.TagSubprogram && e.Tag != dwarf.TagStructType {
+		name = ""
+	}
+	d.path = append(d.path[:min(depth, len(d.path))], name)
+	if e.Tag != dwarf.TagSubprogram || name == "" {
+		return
+	}
+	whole := ""
+	for _, part := range d.path {
+		if part != "" {
+			whole += "::" + part
+		}
+	}
+	if whole = strings.TrimPrefix(whole, "::"); len(whole) <= maxName {
+		d.names[e.Offset] = whole
+	}
+}
+
+// keepInlined remembers where the code of an inlined function is. Damaged information may say that it is everywhere, so there are
+// limits.
+func (d *dwarfReader) keepInlined(e *dwarf.Entry, depth int) {
+	file, _ := e.Val(dwarf.AttrCallFile).(int64)
+	at, _ := e.Val(dwarf.AttrCallLine).(int64)
+	origin, _ := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+	if at <= 0 || file < 0 || file >= int64(len(d.files)) || d.files[file] == nil || d.kept > len(d.bin)/8 || time.Since(d.began) > maxReading {
+		return
+	}
+	ranges, err := d.data.Ranges(e)
+	if err != nil {
+		return
+	}
+	in := inlined{depth: depth, origin: origin, site: siteOf(d.files[file].Name, int(at)), own: isOwnFile(d.files[file].Name)}
+	for _, r := range ranges {
+		fn, found := slices.BinarySearch(d.starts, r[0])
+		if !found {
+			fn--
+		}
+		if d.kept++; fn >= 0 && r[0] < r[1] {
+			in.from, in.to = r[0], r[1]
+			d.inlines[fn] = append(d.inlines[fn], in)
+		}
+	}
+}
+
+// isOwnFile reports whether a file belongs to the program's own project: neither to the language, nor to a package from a registry,
+// nor to the SDK.
+func isOwnFile(path string) bool {
+	for _, part := range []string{"/rustc/", "/rustlib/", "/.cargo/", "/cargo/registry/", "/flawless-sdk/", "/flawless-sdk-macros/", "/library/core/", "/library/std/", "/library/alloc/"} {
+		if strings.Contains(path, part) {
+			return false
+		}
+	}
+	return path != ""
 }
 
 // countsFit reports whether a line table has bytes for all the directories and files that it announces.

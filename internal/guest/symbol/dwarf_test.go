@@ -30,7 +30,7 @@ func debugged() []byte {
 	abbrev := []byte{
 		1, 0x11, 1, 0x10, 0x17, 0, 0, // unit: line table
 		2, 0x2e, 1, 0x11, 0x01, 0, 0, // function: address
-		3, 0x1d, 0, 0x58, 0x0b, 0x59, 0x0b, 0, 0, // inlined: file and line of the call
+		3, 0x1d, 0, 0x58, 0x0b, 0x59, 0x0b, 0x11, 0x01, 0x12, 0x0b, 0, 0, // inlined: file and line of the call, address, size
 		0,
 	}
 	info := binary.LittleEndian.AppendUint16(nil, 4)
@@ -38,7 +38,8 @@ func debugged() []byte {
 	info = append(info, 1, 0, 0, 0, 0)
 	for _, at := range []byte{first, second} {
 		info = append(info, 2, at, 0, 0, 0)
-		info = append(info, 3, 1, 24, 3, 1, 20, 0)
+		info = append(info, 3, 1, 24, at, 0, 0, 0, 1)
+		info = append(info, 3, 1, 20, at, 0, 0, 0, 0, 0)
 	}
 	info = append(info, 0)
 	sized := func(b []byte) []byte { return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...) }
@@ -65,6 +66,13 @@ func TestLinesComeFromDWARF(t *testing.T) {
 	s := readDWARF(debugged())
 	if d := cmp.Diff(want, s.heads); d != "" {
 		t.Error(d)
+	}
+	inner, site, own := s.frames(0, 2)
+	if want := (flawless.StackFrame{Func: "inlined", Site: flawless.Site{File: "src/a.rs", Line: 7}}); len(inner) != 1 || inner[0].StackFrame != want || site.Line != 24 || !own {
+		t.Errorf("at 2 are %+v, in line %d", inner, site.Line)
+	}
+	if inner, site, _ := s.frames(0, 3); len(inner) != 0 || site.Line != 7 {
+		t.Errorf("at 3 are %+v, in line %d", inner, site.Line)
 	}
 	for address, row := range map[uint64]struct {
 		index int

@@ -3,6 +3,10 @@ package symbol
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
+	"sort"
+
+	"github.com/flawless-engine/flawless"
 )
 
 // pcln is the table of functions and lines that every Go program has in its memory, even if it was linked
@@ -16,7 +20,9 @@ import (
 type pcln struct {
 	b                                []byte
 	names, units, files, values, fns int
-	funcs                            map[int]int // offset of a function's entry, by index
+	n                                int    // number of functions
+	image                            []byte // memory of the program; nil if it is not known which functions were inlined
+	data                             int    // address in image that the offsets of functions' data count from
 }
 
 const firstFunc = 0x1000
@@ -29,13 +35,11 @@ func findPCLN(image []byte) *pcln {
 			return nil
 		}
 		rest = rest[at:]
-		p := &pcln{b: rest, funcs: map[int]int{}}
+		p := &pcln{b: rest}
 		n := p.word(8)
 		p.names, p.units, p.files, p.values, p.fns = p.word(32), p.word(40), p.word(48), p.word(56), p.word(64)
 		if n > 0 && n < 1<<24 && p.fns+8*n < len(rest) {
-			for k := range n {
-				p.funcs[p.half(p.fns+8*k)-firstFunc] = p.fns + p.half(p.fns+8*k+4)
-			}
+			p.n = n
 			return p
 		}
 		rest = rest[8:]
@@ -60,18 +64,41 @@ func (p *pcln) text(at int) string {
 	return string(s)
 }
 
+// entry returns the offset of the entry of a function, and whether there is such a function. Entries are sorted by index.
+func (p *pcln) entry(fn int) (at int, ok bool) {
+	k := sort.Search(p.n, func(k int) bool { return p.half(p.fns+8*k)-firstFunc >= fn })
+	if k == p.n || p.half(p.fns+8*k)-firstFunc != fn {
+		return 0, false
+	}
+	return p.fns + p.half(p.fns+8*k+4), true
+}
+
+// all yields the offset of the entry and the index of each function.
+func (p *pcln) all() iter.Seq2[int, int] {
+	return func(yield func(at, fn int) bool) {
+		for k := range p.n {
+			if !yield(p.fns+p.half(p.fns+8*k+4), p.half(p.fns+8*k)-firstFunc) {
+				return
+			}
+		}
+	}
+}
+
 // name returns the name of a function, "" if there is no such function.
 func (p *pcln) name(fn int) string {
-	at, ok := p.funcs[fn]
+	at, ok := p.entry(fn)
 	if !ok {
 		return ""
 	}
-	return p.text(p.names + p.half(at+4))
+	return p.nameAt(at)
 }
+
+// nameAt returns the name of the function whose entry is at an offset.
+func (p *pcln) nameAt(at int) string { return p.text(p.names + p.half(at+4)) }
 
 // line returns the file and line at an offset in a function; 0 is its beginning.
 func (p *pcln) line(fn int, pc uint16) (file string, line int) {
-	at, ok := p.funcs[fn]
+	at, ok := p.entry(fn)
 	if !ok {
 		return "", 0
 	}
@@ -85,6 +112,68 @@ func (p *pcln) line(fn int, pc uint16) (file string, line int) {
 	return p.text(p.files + p.half(p.units+4*(unit+number))), line
 }
 
+// largestFrame returns the size of the frame of the function whose entry is at an offset, once it has all of it.
+func (p *pcln) largestFrame(at int) (size uint64) {
+	for pc := range uint16(64) { // a function that only calls the host is short
+		size = max(size, uint64(max(0, p.value(p.half(at+16), pc))))
+	}
+	return size
+}
+
+// The table of functions inlined into a function is its data number 3, and its values number 2 are the positions in that table. Each
+// row has 16 bytes; at 4 is the name, and at 8 the offset of the call in the function.
+const (
+	inlinedData   = 3
+	inlinedValues = 2
+	maxInlined    = 16
+)
+
+// inlined returns the functions at an offset in a function, innermost first: the last one is the function itself.
+func (p *pcln) inlined(at, fn int, pc uint16) (out []flawless.StackFrame) {
+	values, tree := 0, -1
+	if n := p.half(at + 28); p.image != nil && n > inlinedValues && n < 1<<16 {
+		values = p.half(at + 44 + 4*inlinedValues)
+		if offset := p.half(at + 44 + 4*n + 4*inlinedData); int(p.part(at+43, 1)[0]) > inlinedData && offset != 1<<32-1 {
+			tree = p.data + offset
+		}
+	}
+	for range maxInlined {
+		site := siteOf(p.line(fn, pc))
+		row := -1
+		if tree >= 0 {
+			row = p.value(values, pc)
+		}
+		if row < 0 || tree+16*row < 0 || tree+16*row > len(p.image)-16 {
+			return append(out, flawless.StackFrame{Func: p.nameAt(at), Site: site})
+		}
+		b := p.image[tree+16*row:]
+		out = append(out, flawless.StackFrame{Func: p.text(p.names + int(binary.LittleEndian.Uint32(b[4:]))), Site: site})
+		pc = uint16(binary.LittleEndian.Uint32(b[8:]))
+	}
+	return out
+}
+
+// findInlined finds out where the tables of inlined functions are. The program describes itself (runtime.moduledata): the address of
+// this table, six slices into it, and 22 words, of which the last one is the address that is looked for. Compilers that arrange
+// it in another way leave it unknown.
+func (p *pcln) findInlined(image []byte) {
+	const slices, gofunc = 6, 40 // in words
+	address := len(image) - len(p.b)
+	for at := 0; at+8*(gofunc+1) <= len(image); at += 8 {
+		word := func(k int) int { return int(binary.LittleEndian.Uint64(image[at+8*k:]) & (1<<40 - 1)) }
+		if word(0) != address || word(1) != address+p.names || word(1+3*(slices-1)) != address+p.fns {
+			continue
+		}
+		if data := word(gofunc); data > 0 && data < len(image) {
+			p.image, p.data = image, data
+		}
+		return
+	}
+}
+
+// maxPairs is how much of a table of values is read. Only functions of many thousands of lines have more.
+const maxPairs = 1 << 14
+
 // value reads a table of values by pc. It is a list of pairs of varints: the zigzag difference to the previous
 // value, and to the previous pc. They begin at -1 and 0.
 func (p *pcln) value(at int, target uint16) int {
@@ -93,9 +182,9 @@ func (p *pcln) value(at int, target uint16) int {
 	}
 	b := p.b[p.values+at:]
 	value, pc := -1, uint64(0)
-	for first := true; ; first = false {
+	for pair := range maxPairs {
 		d, n := binary.Uvarint(b)
-		if n <= 0 || d == 0 && !first {
+		if n <= 0 || d == 0 && pair > 0 {
 			return -1
 		}
 		b = b[n:]
@@ -109,4 +198,5 @@ func (p *pcln) value(at int, target uint16) int {
 			return value
 		}
 	}
+	return -1
 }

@@ -3,6 +3,7 @@ package symbol
 import (
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ianlancetaylor/demangle"
@@ -19,7 +20,13 @@ type Table struct {
 }
 
 // Go returns the table of a Go program whose memory begins as image.
-func Go(image []byte) *Table { return &Table{names: map[int]string{}, pcln: findPCLN(image)} }
+func Go(image []byte) *Table {
+	t := &Table{names: map[int]string{}, pcln: findPCLN(image)}
+	if t.pcln != nil {
+		t.pcln.findInlined(image)
+	}
+	return t
+}
 
 // DWARF returns the table of a program in another language, from the DWARF in its binary. Without DWARF that
 // can be read it has no lines: they are for people, and no module is refused because of them.
@@ -57,6 +64,35 @@ func (t *Table) Call(pc uint64) (index int, site flawless.Site) {
 	return index, siteOf(t.pcln.line(index, uint16(max(pc&0xffff, 1)-1)))
 }
 
+// Frame is a function on a stack.
+type Frame struct {
+	flawless.StackFrame
+	Own bool // it is code of the program's own project; only known for other languages than Go
+}
+
+// Frames returns the functions at a position as in [Table.Call] that is in the function index, innermost first: those that were
+// inlined there, and the function itself. If the position is in another function, the line is where the function begins.
+func (t *Table) Frames(index int, pc uint64) []Frame {
+	name, head := t.Func(index)
+	at, site := t.Call(pc)
+	switch {
+	case at != index:
+		return []Frame{{StackFrame: flawless.StackFrame{Func: name, Site: head}}}
+	case t.dwarf != nil:
+		inner, site, own := t.dwarf.frames(index, pc)
+		return append(inner, Frame{flawless.StackFrame{Func: name, Site: site}, own})
+	}
+	entry, ok := t.pcln.entry(index)
+	if !ok {
+		return []Frame{{StackFrame: flawless.StackFrame{Func: name, Site: site}}}
+	}
+	var out []Frame
+	for _, f := range t.pcln.inlined(entry, index, uint16(max(pc&0xffff, 1)-1)) {
+		out = append(out, Frame{StackFrame: f})
+	}
+	return out
+}
+
 // GoFuncs yields the index and name of each function of the Go program whose memory begins as image, in no
 // order.
 func GoFuncs(image []byte) iter.Seq2[int, string] {
@@ -65,8 +101,8 @@ func GoFuncs(image []byte) iter.Seq2[int, string] {
 		if lines == nil {
 			return
 		}
-		for index := range lines.funcs {
-			if !yield(index, lines.name(index)) {
+		for at, index := range lines.all() {
+			if !yield(index, lines.nameAt(at)) {
 				return
 			}
 		}
@@ -80,6 +116,9 @@ func Demangle(name string) string {
 	name = demangle.Filter(name, demangle.NoParams, demangle.MaxLength(maxLength))
 	return strings.ReplaceAll(name, "::::", "::") // demangling leaves gaps for parts without a name
 }
+
+// textOf returns file:line.
+func textOf(s flawless.Site) string { return s.File + ":" + strconv.Itoa(s.Line) }
 
 // siteOf keeps the last two elements of a path. They are the same on every machine.
 func siteOf(file string, line int) flawless.Site {

@@ -219,6 +219,7 @@ func (p *pen) turn(t *flawless.Turn) {
 			p.text(c.Kind)
 			p.optionalBytes(&of, 3, c.Head)
 			p.optionalBytes(&of, 4, c.Body)
+			p.optionalText(&of, 5, c.Via)
 			p.close(of)
 		}
 	}
@@ -488,6 +489,8 @@ func (l *lens) call(c *flawless.Call) {
 			c.Head = l.bytes()
 		case 4:
 			c.Body = l.bytes()
+		case 5:
+			c.Via = l.text()
 		default:
 			l.odd = true
 		}

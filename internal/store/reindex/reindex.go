@@ -93,6 +93,13 @@ func (db *KV) Get(ctx context.Context, k []byte) ([]byte, error) {
 	return value, db.note(err)
 }
 
+// asIs is the context key of [AsIs].
+type asIs struct{}
+
+// AsIs returns a context in which [KV.Scan] returns the damage of an index instead of rebuilding all of them. It is for those who
+// hold what Rows.Pause waits for.
+func AsIs(ctx context.Context) context.Context { return context.WithValue(ctx, asIs{}, true) }
+
 // Scan implements KV. If a range of an index is damaged, it rebuilds the index and continues after the last item.
 func (db *KV) Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Item, error] {
 	if !key.IsIndex(r.From) {
@@ -111,7 +118,7 @@ func (db *KV) Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Item, error] {
 			if stopped || err == nil {
 				return
 			}
-			if !errors.Is(db.note(err), flawless.Damaged) || db.rebuild(context.WithoutCancel(ctx), generation) != nil {
+			if !errors.Is(db.note(err), flawless.Damaged) || ctx.Value(asIs{}) != nil || db.rebuild(context.WithoutCancel(ctx), generation) != nil {
 				yield(kv.Item{}, err)
 				return
 			}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/key"
 	"github.com/flawless-engine/flawless/internal/store/tally"
 )
 
@@ -43,6 +45,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		{"PutMinutes", func(ctx context.Context, l *store.Lease) error {
 			return s.PutMinutes(ctx, l, tally.Minutes{Server: "n"}, nil)
 		}},
+		{"Recount", func(ctx context.Context, l *store.Lease) error { _, err := s.Recount(ctx, l); return err }},
 		{"PutState", func(ctx context.Context, l *store.Lease) error {
 			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
 		}},
@@ -112,6 +115,16 @@ func testFence(t *testing.T, open func(t *testing.T) store.KV) {
 		t.Fatal(err)
 	}
 	apply(t, kv, set(store.Item{Key: keyOf('D', "left"), Value: []byte{}})) // an interrupted removal
+	var twice []store.Item                                                  // counts, which makes them wrong, for Recount
+	for row, err := range kv.Scan(t.Context(), store.Range{From: key.Tally.Key(), To: key.Tally.Key().End()}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := bytes.Clone(row.Key)
+		again[len(again)-1] = 9
+		twice = append(twice, store.Item{Key: again, Value: bytes.Clone(row.Value)})
+	}
+	apply(t, kv, set(twice...))
 	holds, err := s.Claim(t.Context(), "two")
 	if err != nil {
 		t.Fatal(err)

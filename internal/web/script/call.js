@@ -24,7 +24,7 @@ export function callDetails(past, m, n) {
   if (!c) return [h('p', { class: 'pad t3' }, 'Choose a call in the timeline or in the log.')]
   const a = c.answer, id = past.id
   const outcome = c.unknown ? `unknown: ${c.unknown.reason}` : a ? a.head?.status || (c.bad ? 'error' : 'answered') : 'open'
-  const out = [h('dl', { class: 'kv' }, ...pairs([['Call', `${c.n}, ${c.kind}`], ['Request', title(c)], ['Made at', c.head?.at], ['In turn', `${c.turn}, ${when(c.begun)} ${zone()}`], ['Answer given in turn', c.given], ['Outcome', outcome],
+  const out = [h('dl', { class: 'kv' }, ...pairs([['Call', `${c.n}, ${c.kind}`], ['Request', title(c)], ['Made at', c.head?.at], ['In turn', `${c.turn}, ${when(c.begun, 'clock')} ${zone()}`], ['Answer given in turn', c.given], ['Outcome', outcome],
     ['Note', a?.note], ['Decision', c.decision && `${c.decision.resolution} by ${c.decision.who || 'somebody'}${c.decision.note ? ': ' + c.decision.note : ''}`]]))]
   const acts = []
   if (past.canReplay && c.unknown) acts.push(h('a', { class: 'btn primary', href: `${base}/inbox?run=${encodeURIComponent(id)}&call=${c.n}` }, 'Decide'))

@@ -48,14 +48,30 @@ export function exact(ms) {
   return `${Math.floor(ms / 864e5)} d ${Math.floor(ms % 864e5 / 36e5)} h`
 }
 const two = (n, w = 2) => String(n).padStart(w, '0')
-/** The time of day of t (ms since 1970), in the zone that the reader has chosen: UTC, unless the page says local. */
-export function when(t) {
-  const d = new Date(t)
-  if (document.documentElement.dataset.zone !== 'local') return d.toISOString().slice(11, 23)
-  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${two(d.getMilliseconds(), 3)}`
-}
-/** The name of that zone, to stand after a time. */
-export const zone = () => document.documentElement.dataset.zone === 'local' ? 'local' : 'UTC'
 const format = new Intl.NumberFormat('en-US')
 export const number = n => format.format(n)
 export const cut = (text, n) => text.length > n ? text.slice(0, n) + '…' : text
+
+const pad = (n, w = 2) => String(n).padStart(w, '0')
+/** Whether times are those of the browser's zone; otherwise they are UTC. Event `zone` of document says that it changed. */
+export const isLocal = () => document.documentElement.dataset.zone === 'local'
+/** The name of the zone, to stand after a time of day. */
+export const zone = () => isLocal() ? 'local' : 'UTC'
+/**
+ * A moment in the zone that people have chosen. t is a Date, milliseconds, or a text that Date can read.
+ * `when(t)` is `2026-01-31 15:04:05 UTC`, `when(t, 'clock')` is `15:04:05.000`, `when(t, 'minute')` is `15:04`, and
+ * `when(t, 'short')` is `15:04 UTC`, with the day if that is not today.
+ */
+export function when(t, form = 'full') {
+  const d = new Date(t)
+  if (Number.isNaN(d.getTime())) return ''
+  const local = isLocal(), get = part => local ? d[`get${part}`]() : d[`getUTC${part}`]()
+  const day = `${get('FullYear')}-${pad(get('Month') + 1)}-${pad(get('Date'))}`
+  const minute = `${pad(get('Hours'))}:${pad(get('Minutes'))}`, second = `${minute}:${pad(get('Seconds'))}`
+  if (form === 'minute') return minute
+  if (form === 'clock') return `${second}.${pad(get('Milliseconds'), 3)}`
+  const off = local ? -d.getTimezoneOffset() : 0, sign = off < 0 ? '−' : '+', abs = Math.abs(off)
+  const name = local ? `UTC${sign}${pad(Math.floor(abs / 60))}:${pad(abs % 60)}` : 'UTC'
+  if (form === 'short') return `${Math.abs(d - Date.now()) < 432e5 ? minute : `${day} ${minute}`}${local ? '' : ' UTC'}`
+  return `${day} ${second} ${name}`
+}

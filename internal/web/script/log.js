@@ -85,7 +85,7 @@ export class Log {
     const clock = r.kind === 'turn' || r.kind === 'start'
     const el = h('div', { class: 'ent', 'data-key': r.key, 'data-open': String(open) },
       h('button', { type: 'button', 'data-row': r.key, 'aria-expanded': String(open), onclick: () => this.#click(r) },
-        h('span', { class: 'at', title: `${when(r.at)} ${zone()}, ${new Date(r.at).toISOString()}` }, clock ? when(r.at) : `+${exact(Math.max(0, r.at - this.m.t0))}`),
+        h('span', { class: 'at', title: `${when(r.at, 'clock')} ${zone()}, ${new Date(r.at).toISOString()}` }, clock ? when(r.at, 'clock') : `+${exact(Math.max(0, r.at - this.m.t0))}`),
         icon(r.kind === 'start' || r.kind === 'done' ? 'answer' : r.kind),
         h('bdi', { class: 'txt clip' }, h('b', {}, r.say), ' ', r.text), h('span', { class: 'meta' }, r.cost !== undefined ? `${number(r.cost)} units` : r.meta || '')))
     if (!open) return el

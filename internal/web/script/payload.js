@@ -1,4 +1,5 @@
 // What a call, a run or a message carries: as a tree, as it is, as bytes, and its headers. Nothing in it is ever interpreted.
+import { copy } from './copy.js'
 import { base, h, $, number } from './dom.js'
 
 const maxChildren = 200, maxHex = 16 << 10, maxRaw = 256 << 10
@@ -60,21 +61,6 @@ export function hex(bytes) {
   }
   if (bytes.length > maxHex) lines.push(`… and ${size(bytes.length - maxHex)} more; download it to see all`)
   return lines.join('\n')
-}
-
-/** Copies text and says so on the button. Without a secure connection the browser has no clipboard, so it is selected. */
-export async function copy(text, button) {
-  const was = button.textContent
-  try {
-    await navigator.clipboard.writeText(text)
-    button.textContent = 'Copied'
-  } catch {
-    const area = h('textarea', { class: 'sr', 'aria-hidden': 'true' })
-    area.value = text; document.body.append(area); area.select()
-    button.textContent = document.execCommand('copy') ? 'Copied' : 'Select it by hand'
-    area.remove()
-  }
-  setTimeout(() => { button.textContent = was }, 1500)
 }
 
 function download(bytes, name) {

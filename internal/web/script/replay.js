@@ -43,7 +43,7 @@ export class Transport {
     this.range.min = m.turns[0]?.n || 1; this.range.max = last
     if (Number(this.range.value) !== turn) this.range.value = turn
     this.range.setAttribute('aria-valuetext', `Turn ${turn} of ${last}`)
-    this.say.replaceChildren(h('b', {}, `Turn ${number(turn)}`), ` of ${number(last)}`, t ? h('span', { class: 't3' }, ` ${when(t.at)} ${zone()} · +${exact(Math.max(0, t.at - m.t0))} · ${number(t.cost)} units`) : '')
+    this.say.replaceChildren(h('b', {}, `Turn ${number(turn)}`), ` of ${number(last)}`, t ? h('span', { class: 't3' }, ` ${when(t.at, 'clock')} ${zone()} · +${exact(Math.max(0, t.at - m.t0))} · ${number(t.cost)} units`) : '')
   }
 
   /** Looks for the text, and goes to the first turn that has it. */
@@ -239,7 +239,7 @@ export class Replay {
     const open = m.inFlight(turn), i = this.answers.get(turn)
     this.#count('Waits for', open.length)
     const facts = [['Cost of the turn', `${number(t.cost)} units`], ['Cost so far', `${number(t.spent)} units`], ['Computed', exact(Math.max(0, t.end - t.at))]]
-    if (t.wake) facts.push(['Next timer', `${when(t.wake)} ${zone()}, ${exact(Math.max(0, t.wake - t.at))} after the turn`])
+    if (t.wake) facts.push(['Next timer', `${when(t.wake, 'clock')} ${zone()}, ${exact(Math.max(0, t.wake - t.at))} after the turn`])
     if (i) facts.push(['Memory', `${number(Math.round(i.memory / 1024))} KiB, of which ${number(Math.round(i.own / 1024))} KiB its own`])
     this.flight.replaceChildren(h('dl', { class: 'kv' }, ...facts.flatMap(([k, v]) => [h('dt', {}, k), h('dd', {}, v)])),
       h('h3', { class: 'pad' }, open.length ? `${number(open.length)} call${open.length === 1 ? '' : 's'} without an answer` : 'No call is in flight.'),

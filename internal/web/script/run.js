@@ -71,7 +71,7 @@ export async function runPage(root, past = new ServerPast(root.dataset.id, root.
     const w = waits(m)
     if (!w) return
     const day = w.wake && Math.abs(w.wake - Date.now()) > 432e5 ? `${new Date(w.wake).toISOString().slice(0, 10)} ` : ''
-    el.replaceChildren(w.say, w.code ? h('code', {}, h('bdi', {}, w.code)) : '', w.more, w.wake ? ` until ${day}${when(w.wake).slice(0, 8)} ${zone()}` : '', w.at ? ' at ' : '', w.at ? h('code', {}, w.at) : '')
+    el.replaceChildren(w.say, w.code ? h('code', {}, h('bdi', {}, w.code)) : '', w.more, w.wake ? ` until ${day}${when(w.wake, 'clock').slice(0, 8)} ${zone()}` : '', w.at ? ' at ' : '', w.at ? h('code', {}, w.at) : '')
   }
   document.addEventListener('fresh', () => { viewers(); sentence() })
 

@@ -26,15 +26,20 @@ func Source(ctx context.Context, cl *client.Client, module, digest string) func(
 	}
 }
 
-// Find returns all places in the log of a run that contain a text.
-func Find(ctx context.Context, cl *client.Client, id, text string) ([]flawless.Match, error) {
-	all := []flawless.Match{}
+// Find returns all places in the log of a run that contain a text or meet a condition, or only the first one.
+func Find(ctx context.Context, cl *client.Client, id, text string, first bool) ([]flawless.Match, error) {
+	all, limit := []flawless.Match{}, 1000
+	if first {
+		limit = 1
+	}
 	for from := uint64(0); ; {
-		page, err := cl.Find(ctx, id, text, from, 1000)
+		page, err := cl.Find(ctx, id, text, from, limit)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.Matches...)
+		if all = append(all, page.Matches...); first && len(all) > 0 {
+			return all[:1], nil
+		}
 		if from = page.Next; from == 0 {
 			return all, nil
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/source"
 )
 
 // Replay replays an exported run, with the module in the bundle or with bin.
@@ -38,7 +39,21 @@ func Replay(ctx context.Context, file string, bin []byte) (r flawless.Replay, er
 		return r, err
 	}
 	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
-	return replayBundle(ctx, m, b)
+	if r, err = replayBundle(ctx, m, b); err == nil {
+		explain(ctx, r.Divergence, b, bin)
+	}
+	return r, err
+}
+
+// explain adds the lines of source to a divergence of a bundle from the module bin.
+func explain(ctx context.Context, d *flawless.Divergence, b bundle.Bundle, bin []byte) {
+	const logged, asked = "logged", "asked"
+	source.NewReader(func(_ context.Context, which string) ([]byte, error) {
+		if which == logged {
+			return b.Module, nil
+		}
+		return bin, nil
+	}).Explain(ctx, d, logged, asked)
 }
 
 // readBundle reads a bundle from a file.
@@ -118,6 +133,7 @@ func Check(ctx context.Context, module string, bin []byte, files []string) (_ fl
 		}
 		u.Module = b.Manifest.Module.Name
 		r, err := replayBundle(ctx, m, b)
+		explain(ctx, r.Divergence, b, bin)
 		v := flawless.RunUpgrade{Run: b.Manifest.Run.ID, Workflow: b.Manifest.Run.Workflow, From: b.Manifest.Module.Digest,
 			FromVersion: b.Manifest.Module.Version, Turns: r.Turns, Calls: r.Calls, Divergence: r.Divergence, Verdict: flawless.Continues}
 		switch {

@@ -30,7 +30,9 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	return &cobra.Command{Use: "check", Short: "Read the whole store and report damage", Args: cobra.NoArgs,
 		Long: `Reads every block of every table of the store and verifies its checksum. For
 each damaged file it shows the runs, modules, indexes and settings that are
-stored there, and what to do about each. It changes nothing.
+stored there, and what to do about each. A server also compares the counts of
+runs (flawless stats) with the runs, and corrects those that differ. Nothing
+else is changed.
 
 The server runs the check. If no server answers, the command runs it on the
 working directory. --working-dir says which directory. The exit code is 13 if

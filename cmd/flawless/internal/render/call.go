@@ -146,13 +146,18 @@ func request(c flawless.Call) string {
 	return c.Kind + " " + Shorten(string(c.Head), 100)
 }
 
-// site formats the call site in parentheses. It is empty if the call has none.
+// site formats the line that led to a call in parentheses. It is empty if the call has none.
 func site(c flawless.Call) string {
-	var h struct {
-		At string `json:"at"`
+	if at := c.Site(); at != "" {
+		return "  (" + at + ")"
 	}
-	if json.Unmarshal(c.Head, &h) == nil && h.At != "" {
-		return "  (" + h.At + ")"
+	return ""
+}
+
+// path formats the lines that led to a call in parentheses, from the workflow to the call site.
+func path(c flawless.Call) string {
+	if p := c.Path(); p != "" {
+		return "  (" + p + ")"
 	}
 	return ""
 }

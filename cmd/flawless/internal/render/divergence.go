@@ -20,8 +20,8 @@ type Sources struct{ Logged, Asked string }
 
 // AddTo adds the flags for the directories to a command.
 func (s *Sources) AddTo(f *pflag.FlagSet) {
-	f.StringVar(&s.Asked, "source", ".", "source directory of the new code, to show the lines that differ")
-	f.StringVar(&s.Logged, "logged-source", "", "source directory of the code that the run was logged with, to show its lines as well")
+	f.StringVar(&s.Asked, "source", ".", "source directory of the new code, to show the lines that differ if its module has no source")
+	f.StringVar(&s.Logged, "logged-source", "", "source directory of the code that the run was logged with, to show its lines if its module has no source")
 }
 
 // of returns the sources for a replay. own says that it uses the code that the run was logged with.
@@ -42,21 +42,19 @@ func Divergence(w io.Writer, d *flawless.Divergence, source Sources) {
 		fmt.Fprintf(w, " at call %d", d.Call)
 	}
 	fmt.Fprintln(w)
-	side := func(name, source string, c *flawless.Call, end *flawless.Ended) {
+	side := func(name, source string, c *flawless.Call, lines []flawless.SourceLine, end *flawless.Ended) {
 		switch {
 		case c != nil:
-			fmt.Fprintf(w, "  %-7s %s%s\n", name, request(*c), site(*c))
-			if text := sourceLine(source, c.Site()); text != "" {
-				fmt.Fprintf(w, "          | %s\n", text)
-			}
+			fmt.Fprintf(w, "  %-7s %s%s\n", name, request(*c), path(*c))
+			printLines(w, source, *c, lines)
 		case end != nil:
 			fmt.Fprintf(w, "  %-7s %s\n", name, end)
 		default:
 			fmt.Fprintf(w, "  %-7s nothing\n", name)
 		}
 	}
-	side("logged", source.Logged, d.Logged, d.LoggedEnd)
-	side("asked", source.Asked, d.Asked, d.AskedEnd)
+	side("logged", source.Logged, d.Logged, d.LoggedLines, d.LoggedEnd)
+	side("asked", source.Asked, d.Asked, d.AskedLines, d.AskedEnd)
 	if d.Logged == nil || d.Asked == nil {
 		return
 	}
@@ -72,6 +70,24 @@ func Divergence(w io.Writer, d *flawless.Divergence, source Sources) {
 			verb = "differ"
 		}
 		fmt.Fprintf(w, "  %s %s: logged %s, asked %s\n", u.Field, verb, x, y)
+	}
+}
+
+// printLines prints the lines of source that led to a call: those that its module has, or else those in the directory source.
+func printLines(w io.Writer, source string, c flawless.Call, lines []flawless.SourceLine) {
+	if len(lines) == 0 {
+		for _, at := range []string{c.Via, c.Innermost()} {
+			if text := sourceLine(source, at); text != "" {
+				lines = append(lines, flawless.SourceLine{Site: at, Text: text})
+			}
+		}
+	}
+	for _, l := range lines {
+		at := ""
+		if c.Via != "" { // several, so say which is which
+			at = l.Site + " "
+		}
+		fmt.Fprintf(w, "          %s| %s\n", at, l.Text)
 	}
 }
 

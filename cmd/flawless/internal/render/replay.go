@@ -105,7 +105,12 @@ func Inspection(w io.Writer, i flawless.Inspection, source func(flawless.Site) s
 		if slices.Contains(i.Arrived, c.N) {
 			state = "answered, not delivered yet"
 		}
-		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
+		p("call", "%d %s, %s%s", c.N, request(c), state, path(c))
+		for _, s := range i.Stacks {
+			if s.N == c.N && len(s.Stack) > 1 { // one line is above already
+				printStack(w, s.Stack, source)
+			}
+		}
 	}
 	if len(i.Tasks) > 0 {
 		fmt.Fprintln(w, "blocked")
@@ -140,20 +145,25 @@ func printTask(w io.Writer, t flawless.Task, source func(flawless.Site) string) 
 		state = "goroutine: " + state
 	}
 	fmt.Fprintf(w, "  %s\n", state)
-	frame := func(what string, f flawless.StackFrame) {
-		line := what + f.Func
-		if f.Site.Line > 0 {
-			line = strings.TrimLeft(line+"  "+position(f.Site), " ")
-		}
-		fmt.Fprintf(w, "      %s\n", line)
-		excerpt(w, source(f.Site), f.Site.Line)
-	}
-	for _, f := range t.Frames {
-		frame("", f)
-	}
+	printStack(w, t.Frames, source)
 	if t.Started != nil {
-		frame("started by ", *t.Started)
+		printStackFrame(w, "started by ", *t.Started, source)
 	}
+}
+
+func printStack(w io.Writer, frames []flawless.StackFrame, source func(flawless.Site) string) {
+	for _, f := range frames {
+		printStackFrame(w, "", f, source)
+	}
+}
+
+func printStackFrame(w io.Writer, what string, f flawless.StackFrame, source func(flawless.Site) string) {
+	line := what + f.Func
+	if f.Site.Line > 0 {
+		line = strings.TrimLeft(line+"  "+position(f.Site), " ")
+	}
+	fmt.Fprintf(w, "      %s\n", line)
+	excerpt(w, source(f.Site), f.Site.Line)
 }
 
 // excerpt prints the lines around a line, which it marks.

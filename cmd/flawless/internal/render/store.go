@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -22,6 +23,9 @@ func Damage(w io.Writer, c flawless.StoreCheck) {
 	}
 	for _, d := range c.Damaged {
 		fmt.Fprintf(w, "damaged: %s (%s)\n", d.File, oneLine(d.Reason))
+	}
+	if len(c.Recounted) > 0 {
+		fmt.Fprintf(w, "the counts of runs were wrong and have been corrected: %s\n", oneLine(strings.Join(c.Recounted, ", ")))
 	}
 	if len(c.Affected) == 0 {
 		return

@@ -323,10 +323,11 @@ func find(ctx context.Context, in Task) (string, error) {
 
 // Trip says which step of a saga fails, and how.
 type Trip struct {
-	URL  string
-	Fail string `json:",omitempty"` // a step whose do fails
-	Stay string `json:",omitempty"` // a step whose undo fails
-	Fall string `json:",omitempty"` // a step whose undo panics
+	URL   string
+	Fail  string `json:",omitempty"` // a step whose do fails
+	Stay  string `json:",omitempty"` // a step whose undo fails
+	Fall  string `json:",omitempty"` // a step whose undo panics
+	Crash string `json:",omitempty"` // a step that panics
 }
 
 func trip(ctx context.Context, in Trip) (string, error) {
@@ -335,6 +336,9 @@ func trip(ctx context.Context, in Trip) (string, error) {
 			err := s.Step(name, func(ctx context.Context) error {
 				if name == in.Fail {
 					return errors.New("sold out")
+				}
+				if name == in.Crash {
+					panic("lost on the trip of " + flawless.RunID())
 				}
 				_, err := post(ctx, in.URL+"/book/"+name)
 				return err

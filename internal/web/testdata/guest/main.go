@@ -19,7 +19,37 @@ type Many struct {
 	Each int    `json:"each"` // calls at once
 }
 
+// Order is the input of the workflow order.
+type Order struct {
+	ID      string   `json:"id" doc:"number of the order"`
+	Cents   uint32   `json:"cents"`
+	Gift    bool     `json:"gift"`
+	Tags    []string `json:"tags,omitempty"`
+	Address *Address `json:"address,omitempty"`
+}
+
+// Address is a part of it.
+type Address struct {
+	City string `json:"city"`
+}
+
+// Answer is the value of a promise.
+type Answer struct {
+	Approved bool   `json:"approved"`
+	Limit    uint32 `json:"limit"`
+}
+
 func main() {
+	flawless.Workflow("order", func(_ context.Context, o Order) (Order, error) { return o, nil }, flawless.Doc("Returns the order <b>as it is</b>."))
+	flawless.Workflow("ask", func(ctx context.Context, name string) (Answer, error) {
+		return flawless.NewPromise[Answer](ctx, name).Wait(ctx)
+	})
+	flawless.Workflow("hold", func(ctx context.Context, name string) (any, error) {
+		return nil, flawless.State[int](name).Update(ctx, func(n *int) error {
+			*n++
+			return flawless.Sleep(ctx, time.Hour)
+		})
+	})
 	flawless.Workflow("many", many)
 	flawless.Workflow("charge", func(ctx context.Context, url string) (string, error) {
 		got, err := flawless.PostJSON[any](ctx, url, map[string]string{"card": "<b>tok</b>"})

@@ -1,0 +1,20 @@
+//go:build next
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+// write sends a mail to a customer, in the second version of the module: with a subject. Orders whose mail was sent with
+// the first version cannot move to this one.
+func write(ctx context.Context, to, text string) error {
+	_, err := flawless.PostJSON[any](ctx, "http://mail.example/messages", map[string]string{"to": to, "subject": "Your order", "text": text})
+	if err != nil {
+		return fmt.Errorf("write to %s: %w", to, err)
+	}
+	return nil
+}
