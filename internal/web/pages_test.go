@@ -358,6 +358,9 @@ func TestUpgradeIsOfferedBehindManyRuns(t *testing.T) {
 	for i := range 501 {
 		s.start("wait", fmt.Sprintf("new-%d", i), 72, nil)
 	}
+	if _, body := s.get("/modules/guest"); !strings.Contains(body, "<dd>502</dd>") || !strings.Contains(body, "those among the newest 500") {
+		t.Error("the module does not have the number of open runs, or does not say which were looked at")
+	}
 	if _, body := s.get("/modules/guest/upgrade"); !strings.Contains(body, "There are many open runs") || !strings.Contains(body, `value="check"`) {
 		t.Error("the page does not offer the check")
 	}
