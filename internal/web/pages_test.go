@@ -524,6 +524,8 @@ func TestPromisesAreSettledByForms(t *testing.T) {
 	path := func(id string) string { return fmt.Sprintf("/runs/%s/promises/%d", id, s.promise(id).Call) }
 	if _, body := s.get("/runs/asks-1"); !strings.Contains(body, `href="`+path("asks-1")+`"`) {
 		t.Error("the run does not lead to its promise")
+	} else if _, says, _ := strings.Cut(body, `id="sentence"`); !strings.Contains(says, "<code><bdi>approval</bdi></code>") {
+		t.Error("the run does not name its promise as code")
 	}
 	first, second := path("asks-1"), path("asks-2")
 	if _, body := s.get(first); !strings.Contains(body, `name="value/approved"`) || !strings.Contains(body, `name="value/limit"`) {
