@@ -2,8 +2,10 @@ package web
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -94,4 +96,24 @@ func TestFormsInABrowser(t *testing.T) {
 	if wrong := b.problems(); len(wrong) > 1 { // one: Chromium reports the answer 422 to the wrong form
 		t.Errorf("the browser reports %q", wrong)
 	}
+}
+
+// TestThemeIsThereBeforeThePage checks that a page has the chosen theme while it arrives: the answer of an upgrade takes as long as
+// the upgrade.
+func TestThemeIsThereBeforeThePage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	up := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/static/console.js") { // never comes
+			http.NotFound(w, r)
+			return
+		}
+		up.ServeHTTP(w, r)
+	})
+	b := newBrowser(t)
+	b.do(chromedp.Navigate(s.URL + "/modules"))
+	b.eval(`localStorage.setItem('flawless-theme', 'dark'); ''`)
+	b.do(chromedp.Navigate(s.URL + "/schedules"))
+	b.until(`location.pathname === '/schedules' && document.documentElement.dataset.theme === 'dark'`)
 }

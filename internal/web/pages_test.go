@@ -358,6 +358,9 @@ func TestUpgradeIsOfferedBehindManyRuns(t *testing.T) {
 	for i := range 501 {
 		s.start("wait", fmt.Sprintf("new-%d", i), 72, nil)
 	}
+	if _, body := s.get("/modules/guest"); !strings.Contains(body, "<dd>502</dd>") || !strings.Contains(body, "those among the newest 500") {
+		t.Error("the module does not have the number of open runs, or does not say which were looked at")
+	}
 	if _, body := s.get("/modules/guest/upgrade"); !strings.Contains(body, "There are many open runs") || !strings.Contains(body, `value="check"`) {
 		t.Error("the page does not offer the check")
 	}
@@ -494,7 +497,14 @@ func TestStateShowsWhoHoldsAndWaits(t *testing.T) {
 	if _, body := s.get("/state"); !strings.Contains(body, `href="/runs/holds"`) {
 		t.Error("the list does not name the holder")
 	}
-	_, body := s.get("/state/" + url.PathEscape("stock/<b>"))
+	state := "/state/" + url.PathEscape("stock/<b>")
+	if _, body := s.get("/runs/queues"); !strings.Contains(body, `href="`+state+`"`) {
+		t.Error("the run that waits does not lead to the state")
+	}
+	if _, body := s.get("/"); !strings.Contains(body, `href="/schedules/nightly"`) {
+		t.Error("the overview does not lead to the schedule")
+	}
+	_, body := s.get(state)
 	held, waiting, _ := strings.Cut(body, "<h2>Waiting</h2>")
 	if !strings.Contains(held, "/runs/holds#call=") || !strings.Contains(waiting, "/runs/queues#call=") {
 		t.Error("the page does not name the holder and the run that waits")
@@ -512,6 +522,11 @@ func TestPromisesAreSettledByForms(t *testing.T) {
 		t.Errorf("the list has %d promises", strings.Count(body, "Settle…"))
 	}
 	path := func(id string) string { return fmt.Sprintf("/runs/%s/promises/%d", id, s.promise(id).Call) }
+	if _, body := s.get("/runs/asks-1"); !strings.Contains(body, `href="`+path("asks-1")+`"`) {
+		t.Error("the run does not lead to its promise")
+	} else if _, says, _ := strings.Cut(body, `id="sentence"`); !strings.Contains(says, "<code><bdi>approval</bdi></code>") {
+		t.Error("the run does not name its promise as code")
+	}
 	first, second := path("asks-1"), path("asks-2")
 	if _, body := s.get(first); !strings.Contains(body, `name="value/approved"`) || !strings.Contains(body, `name="value/limit"`) {
 		t.Error("the form does not have the members of the type")

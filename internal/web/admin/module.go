@@ -123,14 +123,24 @@ func (v *Visit) showModule(status int, problem error) error {
 	var rows []versionRow
 	behind := 0
 	for i, m := range versions {
-		rows = append(rows, versionRow{m, tally{by[m.Digest], more}})
+		rows = append(rows, versionRow{m, tally{N: by[m.Digest]}})
 		if i > 0 {
 			behind += by[m.Digest]
 		}
 	}
+	counts, err := v.moduleStats()
+	if err != nil {
+		return err
+	}
+	all := int64(0)
+	for status, n := range counts[name].Runs {
+		if !status.Ended() {
+			all += n
+		}
+	}
 	newest := versions[0]
-	d := map[string]any{"Name": name, "Newest": newest, "Language": language(newest.Manifest.SDK), "Versions": rows, "Open": tally{len(open), more},
-		"Behind": tally{behind, more}, "Settings": settingsForm(settings, v.R.PostForm), "OpenQuery": openQuery,
+	d := map[string]any{"Name": name, "Newest": newest, "Language": language(newest.Manifest.SDK), "Versions": rows, "Open": all, "Looked": len(open), "More": more,
+		"Behind": behind, "Settings": settingsForm(settings, v.R.PostForm), "OpenQuery": openQuery,
 		"Commands": []string{form.Shell("flawless", "module", "set", name, "--retention", "90d", "--concurrency", "20")}}
 	if problem != nil {
 		d["Problem"] = word.Sentence(problem.Error())
