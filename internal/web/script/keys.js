@@ -23,7 +23,7 @@ export function dialog(label, ...children) {
 
 /** Shows all keys of this page. */
 export function help() {
-  if ($('dialog')) return
+  if ($('dialog[open]')) return
   const groups = new Map()
   for (const k of all) if (k.text) groups.set(k.group, [...groups.get(k.group) || [], k])
   const parts = [...groups].flatMap(([name, keys]) => [h('h3', {}, name), h('dl', { class: 'kv' },
@@ -37,7 +37,7 @@ const writes = el => el?.closest?.('input:not([type=checkbox], [type=radio]), te
 document.addEventListener('keydown', e => {
   if (e.isComposing) return
   const ctrl = e.metaKey || e.ctrlKey
-  if (e.key === 'Escape' && !$('dialog')) return leave(e)
+  if (e.key === 'Escape' && !$('dialog[open]')) return leave(e)
   for (const k of all) {
     if (!k.f) continue
     const wantsCtrl = k.name.startsWith('Ctrl+'), name = wantsCtrl ? k.name.slice(5) : k.name

@@ -112,7 +112,7 @@ export async function refresh(all = true) {
   const run = $('#run')
   if (!all && run && !changed.has(run.dataset.id)) return
   busy = true
-  const begun = performance.now()
+  const begun = performance.now(), known = new Map(changed)
   try {
     const doc = await fetchPage()
     for (const id of ['doubts', 'fresh']) {
@@ -120,7 +120,8 @@ export async function refresh(all = true) {
       if (now && next) morph(now, next)
     }
     for (const f of fresh) f(doc, changed)
-    changed.clear()
+    // What came while the page was on its way may be newer than the page.
+    for (const [id, run] of known) if (changed.get(id) === run) changed.delete(id)
     document.dispatchEvent(new Event('fresh'))
     times()
     // A slow or busy server is asked less often.

@@ -59,7 +59,7 @@ const asRun = r => ({ icon: h('span', { class: `st ${r.status}` }, icon(r.status
 
 /** Opens the palette. */
 export function palette() {
-  if ($('dialog')) return
+  if ($('dialog[open]')) return
   const input = h('input', { placeholder: 'Go to a run or a page, or do something', 'aria-label': 'Go to',
     role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'found', autocomplete: 'off', spellcheck: 'false' })
   const list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Found' })
