@@ -29,6 +29,9 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 		// Somebody has put the link into a chat or a ticket. A link from elsewhere changes nothing, so a person has to press.
 		v.show(http.StatusOK, "login.html", &view{Title: "Log in", Bare: true, Data: map[string]any{"Code": code, "To": to}})
 		return
+	case r.Method == http.MethodHead: // which must change nothing: it is a program that looks whether the link works
+		v.showLogin(http.StatusOK, "")
+		return
 	case r.Method == http.MethodPost && code == "":
 		want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(strings.TrimSpace(r.PostFormValue("token"))))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {

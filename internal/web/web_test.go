@@ -284,6 +284,9 @@ func TestLogin(t *testing.T) {
 		t.Errorf("with the wrong token: status %d", resp.StatusCode)
 	}
 	code := session.New(token).Code(time.Now())
+	if resp, _ := s.send("HEAD", "/login?code="+code, nil); resp.StatusCode != http.StatusOK || len(resp.Cookies()) > 0 {
+		t.Errorf("a look at the link: status %d, %d cookies", resp.StatusCode, len(resp.Cookies()))
+	}
 	resp, _ := s.get("/login?code=" + code + "&to=/runs/order-1")
 	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/runs/order-1" || len(resp.Cookies()) != 1 {
 		t.Fatalf("with a code: status %d, %q", resp.StatusCode, resp.Header.Get("Location"))

@@ -105,10 +105,33 @@ func (b *builder) field(name, path string, s map[string]any, depth int) *Field {
 	if f.Kind == JSON && len(s) > 0 {
 		f.Schema = indented(s)
 	}
-	if v, has := s["default"]; has && f.Kind != Group && f.Kind != List {
-		f.Value = plain(v)
-	}
+	f.preset(s["default"])
 	return f
+}
+
+// preset fills in a default as people would, so that reading the field gives the default back. A default that the field cannot
+// hold is left to the workflow.
+func (f *Field) preset(v any) {
+	if v == nil { // an empty field is null, or none
+		return
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return
+	}
+	_, isText := v.(string)
+	switch f.Kind {
+	case Choice, JSON:
+		f.Value = string(b) // the text "3" and the number 3 are different
+	case Text:
+		if isText {
+			f.Value = plain(v)
+		}
+	case Number, Flag:
+		if !isText {
+			f.Value = plain(v)
+		}
+	}
 }
 
 // resolve returns a part without references, and without the alternative null, which it notes in f.

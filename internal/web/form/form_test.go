@@ -78,6 +78,30 @@ func TestReadMakesJSON(t *testing.T) {
 	}
 }
 
+// TestDefaultsAreReadBack checks that a form that is sent as it was shown gives the defaults of its schema, in their types.
+func TestDefaultsAreReadBack(t *testing.T) {
+	t.Parallel()
+	for schema, want := range map[string]string{
+		`{"anyOf":[{"type":"string"},{"type":"null"}],"default":null}`:  `null`,
+		`{"type":["integer","null"],"default":null}`:                    `null`,
+		`{"type":["boolean","null"],"default":true}`:                    `true`,
+		`{"type":"string","default":"null"}`:                            `"null"`,
+		`{"type":"integer","default":12345678901234567890}`:             `12345678901234567890`,
+		`{"enum":["3",3],"default":"3"}`:                                `"3"`,
+		`{"enum":["3",3],"default":3}`:                                  `3`,
+		`{"enum":["s","m"],"default":"m"}`:                              `"m"`,
+		`{"default":"some text"}`:                                       `"some text"`,
+		`{"type":"object","default":{"a":"<b>"}}`:                       `{"a":"\u003cb\u003e"}`,
+		`{"oneOf":[{"type":"string"},{"type":"number"}],"default":"x"}`: `"x"`,
+	} {
+		f := Of("in", []byte(schema))
+		got, ok := f.Read(url.Values{"in": {f.Value}})
+		if !ok || string(got) != want {
+			t.Errorf("%s: %s%s, want %s", schema, got, f.Problem, want)
+		}
+	}
+}
+
 func problems(f *Field) string {
 	out := ""
 	if f.Problem != "" {
