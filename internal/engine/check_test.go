@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -143,3 +145,49 @@ type usedUp struct{}
 
 // Full implements store.Spacer.
 func (usedUp) Full() (bool, string) { return true, "the disk is full: free some space" }
+
+// TestCheckCorrectsCounts: a check compares the counts of runs with the runs, and says of which modules they were wrong.
+func TestCheckCorrectsCounts(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		kv := &filed{DB: mem.New()}
+		e := kv.open(t)
+		defer e.Kill()
+		if _, _, err := e.AddModule(t.Context(), "guest", fixture().bin, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"a", "b"} {
+			mustStart(t, e, "empty", nil, id)
+			mustEnd(t, e, id)
+		}
+		completed := func(want int64) {
+			t.Helper()
+			s, err := e.Stats(t.Context())
+			if err != nil || len(s.Modules) != 1 || s.Modules[0].Runs[flawless.Completed] != want {
+				t.Errorf("the counts are %+v, %v; want %d", s.Modules, err, want)
+			}
+		}
+		completed(2)
+		var gone store.Batch
+		for row, err := range kv.Scan(t.Context(), store.Range{From: []byte("k"), To: []byte("l")}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone.Delete = [][]byte{bytes.Clone(row.Key)}
+		}
+		if err := kv.Apply(t.Context(), &gone); err != nil {
+			t.Fatal(err)
+		}
+		completed(1)
+		for _, want := range []string{"[guest]", "[]"} {
+			if _, err := e.CheckStore(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			c, err := e.StoreCheck()
+			if err != nil || c.Running || c.Error != "" || fmt.Sprint(c.Recounted) != want || len(c.Damaged) > 0 {
+				t.Errorf("the check has found %+v, %v; want %s", c, err, want)
+			}
+			completed(2)
+		}
+	})
+}

@@ -40,7 +40,7 @@ func TestRetryingCallCanBeGivenUp(t *testing.T) {
 		}
 	}
 	_, body := s.get("/runs/busy")
-	if !strings.Contains(body, `action="/runs/busy/retry"`) || !strings.Contains(body, "Waits for the next attempt at GET") {
+	if !strings.Contains(body, `action="/runs/busy/retry"`) || !strings.Contains(body, "Retries </bdi><code><bdi>GET 127.0.0.1:1") {
 		t.Errorf("the page does not offer to retry: %s", body)
 	}
 	resp, _ := s.send("POST", "/runs/busy/retry", url.Values{"call": {"2"}, "give_up": {"true"}, "note": {"enough"}})
