@@ -13,7 +13,13 @@ type payload struct {
 	sources       []byte // JSON
 }
 
-const pageSize = 1 << 16
+const (
+	pageSize = 1 << 16
+
+	// room is what the initial memory grows by, in steps, for the payload. The memory's size is part of what is compiled,
+	// so bundles of about the same size share compiled code. Pages that nothing writes to take no memory.
+	room = 4 << 20
+)
 
 // link appends data segments to an engine: the payload, on pages behind its initial memory, and the words at the exported
 // global flawless_bundle that say where it is (see sdk/ts/engine/guest.c). The code section stays as it is, so all
@@ -54,7 +60,7 @@ func link(engine []byte, p payload) ([]byte, error) {
 		r := reader{b: s.body}
 		switch s.id {
 		case sectionMemory:
-			s.body = binary.AppendUvarint([]byte{1, 0}, uint64(pages)+uint64(len(content)+pageSize-1)/pageSize)
+			s.body = binary.AppendUvarint([]byte{1, 0}, uint64(pages)+uint64(len(content)+room-1)/room*(room/pageSize))
 		case sectionDataCount:
 			s.body = binary.AppendUvarint(nil, uint64(r.u32())+2)
 		case sectionData:
