@@ -1,0 +1,38 @@
+// Places in the user's sources: call sites, and stacks of errors.
+import { host } from "./host"
+
+const sources: string[] = JSON.parse(host.sources || "[]")
+const isPackage = sources.map((s) => s.startsWith("node_modules/"))
+
+/**
+ * The place of the user's code that makes a call, such as "shop/order.ts:12". If only code of packages is on the stack,
+ * as after an await in a package, it is that of the innermost package.
+ */
+export function site(): string {
+  let other = ""
+  for (let level = 0; ; level++) {
+    const place = host.frame(level)
+    if (place === -2) return other
+    if (place < 0) continue
+    const source = Math.floor(place / 2 ** 20)
+    const text = `${sources[source]}:${place & 0xfffff}`
+    if (!isPackage[source]) return text
+    other ||= text
+  }
+}
+
+;(Error as any).prepareStackTrace = (_: Error, frames: any[]) => {
+  const lines: string[] = []
+  for (const f of frames) {
+    const file = f.getFileName()
+    if (file === "flawless:prelude") continue
+    let at = file ?? "native"
+    if (file === "bundle.js") {
+      const place = host.locate(f.getLineNumber(), f.getColumnNumber())
+      if (place < 0) continue
+      at = `${sources[Math.floor(place / 2 ** 20)]}:${place & 0xfffff}`
+    }
+    lines.push(`    at ${f.getFunctionName() || "<anonymous>"} (${at})`)
+  }
+  return lines.join("\n")
+}
