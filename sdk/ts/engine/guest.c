@@ -224,18 +224,17 @@ static void run_jobs(void) {
 // event loop of a browser does. The answers of a turn come first, in the order of their calls.
 static void settle(void) {
     for (run_jobs(); !over; run_jobs()) {
-        double wake; // 0: something was delivered; above: the time of the next timer, ms; below: there is none
+        double wake; // 0: something was delivered; above: the time of the next timer, whole ms; below: there is none
         JSValue v = hook("deliver", 0, NULL);
         JS_ToFloat64(ctx, &wake, v);
         if (wake == 0) continue;
         if (wake > 0) {
-            struct {
-                uint64_t user;
-                uint8_t kind;
+            struct { // a subscription of poll_oneoff: kind 0 is a clock, 1 a descriptor that is read
+                uint64_t user, kind;
                 uint32_t clock_or_fd;
                 uint64_t timeout, precision;
                 uint16_t flags;
-            } want[2] = {{.user = 0, .kind = 0, .clock_or_fd = 0, .timeout = (uint64_t)(wake * 1e6), .flags = 1},
+            } want[2] = {{.clock_or_fd = 0, .timeout = (uint64_t)wake * 1000000, .flags = 1},
                          {.user = 1, .kind = 1, .clock_or_fd = idle}};
             uint64_t events[8];
             size_t n;

@@ -26,7 +26,8 @@ export function site(): string {
   for (const f of frames) {
     const file = f.getFileName()
     if (file === "flawless:prelude") continue
-    let at = file ?? "native"
+    if (!file || f.isNative?.()) continue
+    let at = file
     if (file === "bundle.js") {
       const place = host.locate(f.getLineNumber(), f.getColumnNumber())
       if (place < 0) continue
