@@ -92,7 +92,8 @@ func TestWorkflows(t *testing.T) {
 		"trip":     `failed error: Error: full | took flight, took hotel, undid hotel, undid flight`,
 		"throws":   "failed error: RangeError: no such order\n    at charge (shop.ts:48)\n    at <anonymous> (shop.ts:50)",
 		"rejects":  `failed error: Error: nobody catches this`,
-		"stuck":    `failed stuck: the run waits for nothing`,
+		"stuck":    "failed stuck: the run waits for nothing: no call, timer or message can ever wake it\nawaits a promise that nothing can settle any more\n    stuck  shop.ts:59\nawaits a promise that nothing can settle any more\n    never  shop.ts:56",
+		"nested":   `completed ["RangeError","ok"]`,
 		"deep":     `completed "RangeError"`,
 		"bigint":   `failed error: TypeError: the output cannot be written as JSON: a.1.b is a bigint; use a string or a number`,
 		"map":      `failed error: TypeError: the output cannot be written as JSON: it is a Map`,
@@ -173,7 +174,20 @@ workflow("rejects", async () => {
   void Promise.reject(new Error("nobody catches this"))
   await sleep("1h")
 })
-workflow("stuck", () => new Promise(() => {}))
+async function never() {
+  await new Promise(() => {})
+}
+workflow("stuck", async function stuck() {
+  await never()
+})
+workflow("nested", async () => [200_000, 3000].map((n) => {
+  try {
+    JSON.parse("[".repeat(n) + "]".repeat(n))
+    return "ok"
+  } catch (e: any) {
+    return e.name
+  }
+}))
 workflow("deep", async () => {
   const f = (n: number): number => 1 + f(n + 1)
   try {

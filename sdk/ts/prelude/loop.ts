@@ -1,6 +1,6 @@
 // Calls, timers and turns: what passes between a workflow and the engine.
 import { global, host } from "./host"
-import { site } from "./site"
+import { awaits, lost, site } from "./site"
 
 export type Head = Record<string, unknown>
 
@@ -253,6 +253,14 @@ global.setImmediate = (fn: Function, ...args: unknown[]) => timer(false, fn, 0, 
 global.clearTimeout = global.clearInterval = global.clearImmediate = clear
 Math.random = () => host.random()
 
+// The parser of the engine calls itself for each level. It would use up the guest's stack, which ends the run, before it
+// finds out by itself.
+const parse = JSON.parse, maxNesting = 4000
+JSON.parse = function (text: any, reviver?: any) {
+  if (typeof text === "string" && text.length > maxNesting && host.nesting(text) > maxNesting) throw new RangeError(`the JSON is nested more than ${maxNesting} levels deep`)
+  return parse(text, reviver)
+}
+
 /** Ends the run with a failure. */
 function fail(e: any) {
   const kind = cancelled.signal.aborted && (e instanceof Cancelled || e === cancelled.signal.reason) ? "cancelled" : "error"
@@ -307,6 +315,8 @@ host.hooks({
   blocked() {
     const lines = [...pending].map(([n, p]) => `call ${n}: ${p.kind} at ${p.at}`)
     for (const t of timers) lines.push(`timer at ${t.site}`)
+    lines.push(...awaits())
+    if (lines.length === 0) lines.push(...lost())
     return lines.join("\n") || "the workflow waits for a promise that nothing will settle"
   },
   rejected(promise, reason, handled) {
