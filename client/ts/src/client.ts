@@ -92,7 +92,7 @@ export class Client {
 		return this.#on.listen<Change>({ method: "GET", path: "/events", again: { same: "from where it stopped" } }, o, (e) => {
 			if (e.name === "run") return { value: { run: JSON.parse(e.data) } };
 			return e.name === "reset" ? { value: { reset: (JSON.parse(e.data) as api.Reset).why } } : {};
-		});
+		}, { reset: "the connection was lost before the first change" });
 	}
 
 	/** Settles a promise of a run with a value. The first value counts; the error for another one is {@link Refused}, with `settled`. */

@@ -239,12 +239,13 @@ export class Connection {
 
 	/**
 	 * Yields the events of a stream over as many connections as that takes, until take says that it was the last one. Each new
-	 * connection begins after the last event that was received.
+	 * connection begins after the last event that was received. If there was none, events may be missing, and gap is yielded.
 	 */
-	async *listen<T>(r: Request, o: CallOptions, take: (e: Event) => { last?: boolean; value?: T }): AsyncGenerator<T, void, void> {
+	async *listen<T>(r: Request, o: CallOptions, take: (e: Event) => { last?: boolean; value?: T }, gap?: T): AsyncGenerator<T, void, void> {
 		const limit = new Limit(o, `${r.method} ${r.path}`);
 		const trying = new Repetition(this.#patience, this.#repeating, r.again, limit, () => this.#reached);
 		let last: string | undefined;
+		let opened = false;
 		try {
 			for (;;) {
 				const [ending, release] = limit.child();
@@ -252,12 +253,17 @@ export class Connection {
 				try {
 					silence = setTimeout(() => ending.abort(new Error(`there is no answer after ${this.#answerTimeout} ms`)), this.#answerTimeout);
 					const response = await this.#send(r, ending.signal, { Accept: "text/event-stream", ...(last === undefined ? {} : { "Last-Event-ID": last }) });
+					clearTimeout(silence);
+					if (opened && last === undefined && gap !== undefined) yield gap;
+					opened = true;
 					const reader = response.body?.getReader();
 					const read = async () => {
 						clearTimeout(silence); // it does not run while the caller works on an event
 						silence = setTimeout(() => ending.abort(new Error(`the stream has been silent for ${maxSilence} ms`)), maxSilence);
 						try {
-							return (await reader?.read())?.value;
+							const bytes = (await reader?.read())?.value;
+							if (bytes !== undefined) trying.progress(); // be it that the server is alive
+							return bytes;
 						} catch (e) {
 							throw new Broken(this.#base, ending.signal.aborted ? ending.signal.reason : e, true);
 						} finally {
@@ -268,7 +274,6 @@ export class Connection {
 						if (e.name === "problem") throw refusal(500, e.data);
 						const taken = e.data === "" ? {} : take(e);
 						if (e.id !== undefined) last = e.id;
-						trying.progress();
 						if (taken.value !== undefined) yield taken.value;
 						if (taken.last) return;
 					}
