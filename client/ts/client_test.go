@@ -41,6 +41,9 @@ var installed sync.Map
 func install(t *testing.T, dir string) string {
 	t.Helper()
 	rusttest.Check(t, rusttest.Needs("node"))
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Fatal(`there is no npm: run eval "$(tools/setup/setup.sh test)"`)
+	}
 	once, _ := installed.LoadOrStore(dir, sync.OnceValues(func() (string, error) {
 		lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 		if err != nil {
