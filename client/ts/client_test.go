@@ -429,7 +429,7 @@ func TestEveryRuntime(t *testing.T) {
 }
 
 // lossy passes requests on, and loses answers: it does not pass on every third request, closes the connection before every
-// third answer, and cuts every stream after some bytes. Below /always, it loses every answer.
+// third answer, and cuts every stream after some bytes, more each time. Below /always, it loses every answer.
 type lossy struct {
 	to *httputil.ReverseProxy
 	mu sync.Mutex
@@ -455,6 +455,8 @@ func (p *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := p.n[r.Method+path]
 	p.mu.Unlock()
 	switch {
+	case strings.HasSuffix(path, "/events") && n%3 != 1:
+		p.to.ServeHTTP(&cut{w, 200 * n}, r)
 	case always || n%3 == 2:
 		p.to.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
@@ -462,8 +464,6 @@ func (p *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case n%3 == 1:
 		http.Error(w, "<h1>bad gateway</h1>", http.StatusBadGateway)
-	case strings.HasSuffix(path, "/events"):
-		p.to.ServeHTTP(&cut{w, 400 * n}, r)
 	default:
 		p.to.ServeHTTP(w, r)
 	}

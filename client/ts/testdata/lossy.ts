@@ -7,12 +7,12 @@ const client = new Client({ url: env("LOSSY"), repeating: (why) => repeated.push
 const mailbox = client.workflow<number, number[]>("guest", "mailbox");
 
 const runs = await Promise.all(Array.from({ length: 8 }, (_, n) => mailbox.start(`lossy-${n}`, 4)));
-for (const run of runs) for (let n = 0; n < 4; n++) await run.send("number", n);
-for (const run of runs) same("messages", await run.wait(), [0, 1, 2, 3]);
-for (const run of runs) {
+await Promise.all(runs.map(async (run) => {
+	for (let n = 0; n < 4; n++) await run.send("number", n);
+	same("messages", await run.wait(), [0, 1, 2, 3]);
 	const log = await all(run.log());
 	same("a followed log", (await all(run.follow())).map((r) => r.seq), log.map((r) => r.seq));
-}
+}));
 const promise = await client.workflow<null, number>("guest", "promise").start("lossy-promise", null);
 for await (const { token } of promise.followData<{ token: string }>()) {
 	for (let n = 0; n < 4; n++) await client.settle(token, 7).catch((e: { code: string; settled?: { value: unknown } }) => same("it is settled", [e.code, e.settled?.value], ["conflict", 7]));
