@@ -48,6 +48,18 @@ const again = await obey.restart(id("obey2"));
 await again.terminate({ note: "enough" });
 same("a terminated run", (await failure("a terminated run", again.wait(), RunEnded)).code, "terminated");
 
+// A request that waits ends after a while, and is made again. Here, the while is short.
+const long = await client.workflow("guest", "obey").start(id("long"), null);
+const real = globalThis.setTimeout;
+globalThis.setTimeout = ((f: () => void, ms?: number) => real(f, ms === 50_000 ? 200 : ms)) as typeof setTimeout;
+let asked = 0;
+const counting = new Client({ fetch: (url, init) => (asked++, fetch(url, init)), repeating: (why) => { throw why; } });
+const waiting = failure("a long wait", counting.run(id("long")).wait(), RunEnded);
+await until("it asks again", async () => asked, (n) => n > 2);
+await long.cancel();
+same("how it ended", (await waiting).code, "cancelled");
+globalThis.setTimeout = real;
+
 // Messages.
 const mailbox = await client.workflow<number, number[]>("guest", "mailbox").start(id("mailbox"), 3);
 await mailbox.pause({ note: "to see the messages" });
@@ -110,7 +122,7 @@ await failure("a call that was given up", dead.wait(), RunEnded);
 same("runs with labels", (await all(client.runs({ labels: { of: prefix, kind: "echo" } }))).map((r) => r.id), [id("echo")]);
 const mine = await all(client.runs({ prefix, limit: 2 }));
 same("runs over several pages", mine.length, new Set(mine.map((r) => r.id)).size);
-same("runs by status", (await all(client.runs({ prefix, status: ["cancelled", "terminated"] }))).map((r) => r.id), [id("obey2"), id("obey")]);
+same("runs by status", (await all(client.runs({ prefix, status: ["cancelled", "terminated"] }))).map((r) => r.id), [id("long"), id("obey2"), id("obey")]);
 same("runs by time", await all(client.runs({ prefix, until: new Date(0) })), []);
 same("modules", (await all(client.modules())).some((m) => m.name === "guest"), true);
 
