@@ -97,12 +97,16 @@ const maxTimer = 2 ** 31 - 1; // longer timers fire at once
 class Broken extends Unreachable {
 	/** Whether the server may have received the request. */
 	readonly sent: boolean;
+	/** Whether a browser may have refused the answer, because the server is of another origin than the page. */
+	readonly foreign: boolean;
 
-	constructor(base: string, cause: unknown, sent: boolean) {
+	constructor(base: string, cause: unknown, sent: boolean, foreign = false) {
 		const why = reasons(cause).join(": ") || "no reason given";
-		super(sent ? `lost the connection to the server at ${base}: ${why}` : `no server answers at ${base}: ${why}; start one with: flawless up`, { cause });
+		const hint = foreign ? "; a server refuses web pages of other origins: go by way of your application" : "";
+		super(sent ? `lost the connection to the server at ${base}: ${why}${hint}` : `no server answers at ${base}: ${why}; start one with: flawless up`, { cause });
 		this.name = "Unreachable";
 		this.sent = sent;
+		this.foreign = foreign;
 	}
 }
 
@@ -182,6 +186,7 @@ class Limit {
 /** Sends requests to one server, and repeats those that are safe to repeat. */
 export class Connection {
 	readonly #base: string;
+	readonly #foreign: boolean;
 	readonly #headers: { [name: string]: string };
 	readonly #patience: number;
 	readonly #answerTimeout: number;
@@ -203,6 +208,7 @@ export class Connection {
 			throw new FlawlessError("invalid", "the URL of the server must begin with http:// or https:// and have no user; give the token as an option");
 		}
 		this.#base = url.origin + url.pathname.replace(/\/+$/, "");
+		this.#foreign = inPage && url.origin !== new URL(page!).origin;
 		const token = o.token || environment("FLAWLESS_TOKEN");
 		if (token && url.protocol === "http:" && !isLoopback(url.hostname) && !o.unencrypted) {
 			throw new FlawlessError("denied", `the token would be sent unencrypted to ${this.#base}; use https://, or the option unencrypted on a network that you trust`);
@@ -332,7 +338,7 @@ export class Connection {
 				signal,
 			});
 		} catch (e) {
-			throw new Broken(this.#base, signal.aborted ? signal.reason : e, !unsent(e));
+			throw new Broken(this.#base, signal.aborted ? signal.reason : e, !unsent(e), this.#foreign && !this.#reached);
 		}
 		this.#reached = true;
 		if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
@@ -393,7 +399,7 @@ class Repetition {
 		if (!passing) throw e;
 		// A request that was not sent has no effect, so repeating it is safe; but a server that never answered is not there.
 		const may = this.again.same !== undefined || (broken && !e.sent);
-		const absent = broken && !e.sent && !this.reached() && this.#since === undefined;
+		const absent = broken && (!e.sent || e.foreign) && !this.reached() && this.#since === undefined;
 		if (!may || absent || this.patience <= 0 || (this.#since !== undefined && Date.now() - this.#since > this.patience)) {
 			throw this.#unknown(e as Error);
 		}
