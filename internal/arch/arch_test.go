@@ -21,6 +21,7 @@ var allowed = []struct {
 }{
 	{".", nil},
 	{"client", nil},
+	{"client/ts", nil},
 	{"internal/arch", nil},
 	{"internal/effect", []string{"internal/effect/transport"}},
 	{"internal/effect/transport", nil},

@@ -17,7 +17,7 @@ demo | demo-console) needs="git go" ;;
 demo-cluster) needs="git go postgres" ;;
 screenshots) needs="git go chromium" ;;
 chaos) needs="git go postgres pgbouncer namespaces" ;;
-test) needs="git go cc rust openssl postgres pgbouncer chromium" ;;
+test) needs="git go cc rust openssl postgres pgbouncer chromium node" ;;
 check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
 all) needs="git go cc rust openssl postgres pgbouncer chromium curl python node" ;;
@@ -241,8 +241,10 @@ node_fits() { has npm && has node && version=$(node --version 2>/dev/null) && at
 node_() {
 	node_fits || install "nodejs npm" "nodejs npm" node || true
 	node_fits && return
-	missing "Node.js 18 or later with npm" "$(by_hand "nodejs npm" "nodejs npm" node "https://nodejs.org")" "make api does not work"
-	useless=yes
+	missing "Node.js 18 or later with npm" "$(by_hand "nodejs npm" "nodejs npm" node "https://nodejs.org")" \
+		"$(case $purpose in api) echo "make api does not work" ;; *) echo "tests of the client for TypeScript are left out, and make api does not work" ;; esac)"
+	without="$without node"
+	case $purpose in api) useless=yes ;; esac
 }
 
 for need in $needs; do "${need}_"; done
