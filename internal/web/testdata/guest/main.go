@@ -55,6 +55,13 @@ func main() {
 		got, err := flawless.PostJSON[any](ctx, url, map[string]string{"card": "<b>tok</b>"})
 		return fmt.Sprint(got), err
 	})
+	flawless.Workflow("late", func(ctx context.Context, in Many) (string, error) { // in doubt at the end of a long log
+		if _, err := many(ctx, in); err != nil {
+			return "", err
+		}
+		got, err := flawless.PostJSON[any](ctx, in.URL+"/hang", map[string]int{"after": in.N})
+		return fmt.Sprint(got), err
+	})
 	flawless.Workflow("fail", func(_ context.Context, text string) (any, error) { return nil, errors.New(text) })
 	flawless.Workflow("wait", func(ctx context.Context, hours int) (int, error) {
 		return hours, flawless.Sleep(ctx, time.Duration(hours)*time.Hour)
