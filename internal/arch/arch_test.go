@@ -147,7 +147,7 @@ var allowed = []struct {
 	{"tools/release", nil},
 	{"tools/screens", nil},
 	{"tools/setup", nil},
-	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem", "internal/store/postgres", "internal/store/postgres/pgtest"}},
+	{"bench", []string{"client", "internal/rusttest", "internal/tsbuild", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem", "internal/store/postgres", "internal/store/postgres/pgtest"}},
 }
 
 // hidden has packages from outside that only one package of this module may import, because it hides them.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -326,5 +327,35 @@ workflow("shop", async () => { for (let k = 0; k < 365; k++) await sleep("1d") }
 	r, err := rehearsal.Run(t.Context(), options(t, bin, "shop", "null"))
 	if err != nil || r.Virtual != 365*24*time.Hour {
 		t.Errorf("%v of virtual time, %v", r.Virtual, err)
+	}
+}
+
+// TestDocsBuild builds the examples of the guide page.
+func TestDocsBuild(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guide/typescript.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```ts\n(.*?)^```$").FindAllSubmatch(page, -1)
+	if len(blocks) < 3 {
+		t.Fatalf("the page has %d examples", len(blocks))
+	}
+	for _, b := range blocks {
+		rt, err := runtime()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := rt.Load(t.Context(), build(t, string(b[1])).Module, nil)
+		if err != nil {
+			t.Errorf("%v\n%s", err, b[1])
+			continue
+		}
+		if n := len(m.Manifest().Workflows); n != 1 {
+			t.Errorf("it has %d workflows:\n%s", n, b[1])
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
