@@ -15,22 +15,26 @@ import (
 
 // To find compiled code on disk, wazero reads the whole module and validates every function, which takes longer than
 // everything else that a starting server does. So code is kept under the name of the hollow module: the same module
-// without function bodies, but with a mark that no other module has. Each time such code is loaded, a function of it is
+// without function bodies, but with a mark that no module with other code has. Each time such code is loaded, a function of it is
 // called that returns the mark. That tells code of this module from code of another one, and from code of a hollow
 // module, whose functions trap.
 
-// keepCode compiles a module and keeps the code under the name of its hollow module.
-func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result) (kept cache.Code, err error) {
+// keepCode compiles a module and keeps the code under the name of its hollow module. Code that is there already is taken
+// unless anew is set: another module has the same code and other data.
+func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result, anew bool) (kept cache.Code, err error) {
 	dir, remove, err := r.kept.Workspace()
 	if err != nil {
 		return kept, err
 	}
 	defer remove()
-	code, _, err := r.compileInto(ctx, filepath.Join(dir, "whole"), m.Binary)
+	_, name, err := r.compileInto(ctx, filepath.Join(dir, "hollow"), m.Hollow)
 	if err != nil {
 		return kept, err
 	}
-	_, name, err := r.compileInto(ctx, filepath.Join(dir, "hollow"), m.Hollow)
+	if kept, there := r.kept.FindCode(name); there && !anew {
+		return kept, nil
+	}
+	code, _, err := r.compileInto(ctx, filepath.Join(dir, "whole"), m.Binary)
 	if err != nil {
 		return kept, err
 	}

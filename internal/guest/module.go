@@ -224,11 +224,13 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept cache.Code, err 
 	if m.tracing != nil {
 		ctx = m.tracing.prepare(ctx, bin, m.rewritten)
 	} else if m.rt.keepsCode() && m.crate == nil {
-		if kept, err = m.rt.keepCode(ctx, m.rewritten); err == nil {
-			err = m.loadCode(ctx, kept)
-		}
-		if err == nil {
-			return kept, nil
+		for _, anew := range []bool{false, true} { // code that was kept for another module may be damaged
+			if kept, err = m.rt.keepCode(ctx, m.rewritten, anew); err == nil {
+				err = m.loadCode(ctx, kept)
+			}
+			if err == nil {
+				return kept, nil
+			}
 		}
 		if ctx.Err() != nil {
 			return cache.Code{}, fmt.Errorf("compiling the module: %w", ctx.Err())

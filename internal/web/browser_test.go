@@ -294,9 +294,6 @@ func TestRunPageFollowsTheRun(t *testing.T) {
 // TestLongRunOpensQuickly checks that a run of 10,000 calls has few elements, and logs how long it takes to open.
 func TestLongRunOpensQuickly(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("10,000 calls take a while")
-	}
 	s := newSite(t, "")
 	s.start("many", "long", map[string]any{"url": s.outside.URL, "n": 10_000, "each": 100}, nil)
 	b := newBrowser(t)

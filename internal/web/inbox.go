@@ -266,68 +266,6 @@ func (v *visit) showInbox(status int, problem error) error {
 	return nil
 }
 
-// evidence adds what is known about a call: how far it got, what was sent, where the code made it.
-func (v *visit) evidence(d map[string]any, id string, call int) error {
-	r, err := v.client.Run(v.ctx(), id, false)
-	if errors.Is(err, flawless.NotFound) {
-		d["Problem"] = sentence(err.Error())
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	d["Run"] = r
-	if len(r.Unresolved) == 0 {
-		return nil
-	}
-	x := r.Unresolved[max(0, slices.IndexFunc(r.Unresolved, func(x flawless.Doubt) bool { return x.Call == call }))]
-	d["Doubt"], d["Call"] = x, x.Call
-	d["Ref"] = doubt{Run: r, Doubt: x}.Ref()
-	if r.Waiting != nil && r.Waiting.Call == x.Call {
-		d["Site"] = r.Waiting.Site
-	}
-	d["Stages"], err = v.stages(r.ID, x.Call)
-	return err
-}
-
-// stage is how far a call got, as far as the log says.
-type stage struct {
-	flawless.Stage
-	Known bool
-	Note  string
-}
-
-// stages returns the stages of the last attempt of a call. Stages between known ones that the log lacks are not known.
-func (v *visit) stages(id string, call int) ([]stage, error) {
-	var begun, unknown int64
-	var reached []flawless.Stage
-	for rec, err := range v.client.WholeLog(v.ctx(), id) {
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range rec.Entries {
-			switch {
-			case e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.N == call }):
-				begun = e.At
-			case e.Attempt != nil && e.Attempt.Call == call && e.Attempt.Begun:
-				begun = e.At
-			case e.Unknown != nil && e.Unknown.Call == call:
-				reached, unknown = e.Unknown.Stages, e.At
-			}
-		}
-	}
-	all := []stage{{flawless.Stage{Name: "intended", At: begun}, begun != 0, "written to disk"}}
-	for _, name := range []string{"connected", "sent"} {
-		i := slices.IndexFunc(reached, func(s flawless.Stage) bool { return s.Name == name })
-		if i >= 0 {
-			all = append(all, stage{reached[i], true, ""})
-		} else {
-			all = append(all, stage{flawless.Stage{Name: name}, false, "not known"})
-		}
-	}
-	return append(all, stage{flawless.Stage{Name: "unknown", At: unknown}, unknown != 0, "since then nobody knows"}), nil
-}
-
 // decisions are what people can decide about a call.
 var decisions = []flawless.Resolution{flawless.Respond, flawless.Retry, flawless.Tell, flawless.Fail}
 

@@ -117,3 +117,34 @@ func TestThemeIsThereBeforeThePage(t *testing.T) {
 	b.do(chromedp.Navigate(s.URL + "/schedules"))
 	b.until(`location.pathname === '/schedules' && document.documentElement.dataset.theme === 'dark'`)
 }
+
+// TestPagesFitTheScreen checks what goes wrong at unusual widths: wide tables and timelines use a wide screen, and groups stay
+// together on a narrow one.
+func TestPagesFitTheScreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("charge", "doubt", s.outside.URL+"/hang", nil)
+	s.start("declined", "parent", s.outside.URL, nil)
+	b := newBrowser(t)
+	for _, row := range []struct {
+		width      int64
+		path, what string
+	}{
+		{2560, "/runs", `document.querySelector('#list').getBoundingClientRect().right > 2500`},
+		{2560, "/runs/parent", `document.querySelector('.tl')?.getBoundingClientRect().right > 2500`},
+		{2560, "/runs/parent/diff/doubt", `document.querySelector('.pairs').getBoundingClientRect().right > 2500`},
+		{2560, "/settings", `document.querySelector('.panel').getBoundingClientRect().right < 2000`},
+		{360, "/", `new Set([...document.querySelectorAll('.key-of')].map(x => x.offsetTop)).size === 1`},
+		{500, "/", `new Set([...document.querySelectorAll('.key-of')].map(x => x.offsetTop)).size === 1`},
+		{500, "/runs/parent", `document.querySelector('.family li > a').getBoundingClientRect().left < 60`},
+		{1440, "/inbox", `!document.querySelector('.for-response').checkVisibility()`},
+	} {
+		b.do(chromedp.EmulateViewport(row.width, 900), chromedp.Navigate(s.URL+row.path))
+		b.until(`document.readyState === 'complete' && (!document.querySelector('#run') || document.querySelector('#run').dataset.ready === 'true')`)
+		if b.eval(`String(`+row.what+`)`) != "true" {
+			t.Errorf("%s at a width of %d px: not %s", row.path, row.width, row.what)
+		}
+	}
+	b.eval(`document.querySelector('[name=resolution][value=response]').click(); ''`)
+	b.until(`document.querySelector('.for-response').checkVisibility()`)
+}

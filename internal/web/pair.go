@@ -103,7 +103,7 @@ func callTitle(kind string, head map[string]any) string {
 	case "http":
 		return text("method") + " " + bareURL(text("url"))
 	case "spawn":
-		return "start " + text("module") + "/" + text("workflow")
+		return "start " + strings.TrimPrefix(text("module")+"/"+text("workflow"), "/")
 	}
 	return strings.TrimSpace(kind + " " + text("name", "type", "run", "to"))
 }

@@ -50,6 +50,23 @@ func TestSliderReplaysTheRun(t *testing.T) {
 	}
 }
 
+// TestFailedRunShowsTheCall checks that the page of a run that has failed shows why, and the call whose answer it could not take.
+func TestFailedRunShowsTheCall(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("declined", "declined", s.outside.URL, nil)
+	b := newBrowser(t)
+	b.open(s, "/runs/declined")
+	b.until(`document.querySelector('.replay').textContent.includes('The run failed in this turn: no parcel')`)
+	b.until(`document.querySelector('.replay').textContent.includes('given the answer of the call here') && /main\.go:\d/.test(document.querySelector('.replay').textContent)`)
+	if text := b.eval(`document.querySelector('.tl').textContent`); !strings.Contains(text, "start echo") {
+		t.Errorf("the timeline does not say which workflow was started: %q", text)
+	}
+	if wrong := b.problems(); len(wrong) > 0 {
+		t.Errorf("the browser reports %q", wrong)
+	}
+}
+
 // TestOneCursor checks that a link to a turn in the middle of a long run brings timeline and log there.
 func TestOneCursor(t *testing.T) {
 	t.Parallel()

@@ -70,9 +70,6 @@ func (b *browser) elements() int {
 // TestManyRuns checks that pages are as small and as quick with 100,000 runs as with few, and counts are exact.
 func TestManyRuns(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("100,000 runs take a while")
-	}
 	s := newSiteOn(t, "", manyRuns(t, 100_000))
 	b := newBrowser(t)
 	for _, path := range []string{"/", "/runs", "/runs?status=failed", "/runs?prefix=run-05", "/runs?label=customer%3Dc-7", "/runs?text=no+stock"} {
@@ -102,9 +99,6 @@ func TestManyRuns(t *testing.T) {
 // TestManyDoubts checks that the inbox stays small and quick with 500 calls to decide about.
 func TestManyDoubts(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("500 calls take a while")
-	}
 	s := newSite(t, "")
 	var all sync.WaitGroup
 	for k := range 10 {

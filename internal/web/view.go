@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -58,15 +59,35 @@ func (v *visit) render(name string, p *view) ([]byte, error) {
 			p.Doubts = number(s.Unresolved.Runs)
 		}
 	}
-	t, err := template.New("layout.html").Funcs(v.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/pairs.html", "page/"+name)
-	if err != nil {
-		return nil, err
+	kept, _ := v.parsed.LoadOrStore(name, &sync.Pool{})
+	t, _ := kept.(*sync.Pool).Get().(*page)
+	if t == nil {
+		var err error
+		if t, err = parsePage(name); err != nil {
+			return nil, err
+		}
 	}
+	*t.of = *v
 	var b bytes.Buffer
 	if err := t.Execute(&b, p); err != nil {
 		return nil, err
 	}
+	*t.of = visit{}
+	kept.(*sync.Pool).Put(t)
 	return reveal(b.Bytes()), nil
+}
+
+// page is the parsed template of a page. Parsing takes much longer than executing, so it is done once; of is the visit
+// that it is executed for.
+type page struct {
+	*template.Template
+	of *visit
+}
+
+func parsePage(name string) (*page, error) {
+	of := &visit{}
+	t, err := template.New("layout.html").Funcs(of.funcs()).ParseFS(pageFiles, "page/layout.html", "page/part.html", "page/part-form.html", "page/pairs.html", "page/"+name)
+	return &page{t, of}, err
 }
 
 // hidden matches characters that change the order of others, or cannot be seen: a text with them looks like another one. The
@@ -94,9 +115,8 @@ func reveal(page []byte) []byte {
 	return append(out.Bytes(), page[done:]...)
 }
 
-// funcs returns what templates can call.
+// funcs returns what templates can call. They ask v for what differs from visit to visit.
 func (v *visit) funcs() template.FuncMap {
-	now := v.now()
 	all := template.FuncMap{
 		"icon": icon,
 		"asset": func(name string) string {
@@ -104,17 +124,18 @@ func (v *visit) funcs() template.FuncMap {
 		},
 		"runURL": func(id string) string { return v.base + "/runs/" + url.PathEscape(id) },
 		"word":   func(s flawless.Status) string { return words[s] },
-		"ago":    func(t any) template.HTML { return moment(t, now) },
-		"at":     func(t any) template.HTML { return clockTime(t, "short", now) },
-		"nano":   func(ns int64) template.HTML { return clockTime(time.Unix(0, ns), "clock", now) },
+		"ago":    func(t any) template.HTML { return moment(t, v.now()) },
+		"at":     func(t any) template.HTML { return clockTime(t, "short", v.now()) },
+		"nano":   func(ns int64) template.HTML { return clockTime(time.Unix(0, ns), "clock", v.now()) },
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"took":   func(r flawless.Run) string { return took(r, now) },
+		"took":   func(r flawless.Run) string { return took(r, v.now()) },
 		"span":   span,
-		"says":   func(r flawless.Run) []piece { return explain(r, now) },
+		"says":   func(r flawless.Run) []piece { return explain(r, v.now()) },
 		"number": number,
 		"json":   pretty,
 		"short":  shorten,
 		"host":   bareURL,
+		"lines":  func(text string) bool { return strings.ContainsRune(text, '\n') }, // an <input> has one line
 		"list":   func(all ...any) []any { return all },
 		"dict":   dict,
 		"one": func(all []string) string { // what a form with one field shows of a parameter

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -42,6 +43,7 @@ type console struct {
 	pages  *http.ServeMux
 	assets map[string]*asset
 	now    func() time.Time
+	parsed sync.Map // pools of *page by name
 }
 
 // Handler returns a handler for the API and the console. What programs ask for goes to the API: paths of the API always, and

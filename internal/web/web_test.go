@@ -29,6 +29,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/vault"
+	"github.com/flawless-engine/flawless/internal/web/form"
 	"github.com/flawless-engine/flawless/internal/web/session"
 )
 
@@ -410,5 +411,21 @@ func TestBundleIsFresh(t *testing.T) {
 			leaveOut(t, "whether the bundle is fresh: the npm registry cannot be reached")
 		}
 		t.Fatalf("%v: %s", err, out.String())
+	}
+}
+
+// TestTextWithLinesKeepsThem: an <input> would drop the line breaks of a default.
+func TestTextWithLinesKeepsThem(t *testing.T) {
+	t.Parallel()
+	p, err := parsePage("run.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := p.ExecuteTemplate(&b, "field", &form.Field{ID: "f1", Name: "note", Kind: form.Text, Value: "dear\nall"}); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); !strings.Contains(text, "<textarea") || !strings.Contains(text, ">dear\nall</textarea>") {
+		t.Errorf("the field is:\n%s", text)
 	}
 }

@@ -34,10 +34,11 @@ func machine(t *testing.T, links []string, scripts map[string]string) string {
 // fakes are programs that answer like the real ones.
 var fakes = map[string]string{
 	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "", "initdb": "", "chromium": "",
-	"go":      "echo go1.26.8",
-	"node":    "echo v22.1.0",
-	"python3": "",
-	"rustup":  "echo wasm32-wasip1; echo wasm32-unknown-unknown",
+	"go":       "echo go1.26.8",
+	"node":     "echo v22.1.0",
+	"python3":  "",
+	"clang-19": "echo /", "wasm-ld-19": "",
+	"rustup": "echo wasm32-wasip1; echo wasm32-unknown-unknown",
 }
 
 func without(names ...string) map[string]string {

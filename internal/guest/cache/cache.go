@@ -122,6 +122,15 @@ func (d Dir) HasCode(c Code) bool {
 	return err == nil && info.Size() == c.Size
 }
 
+// FindCode returns the file with compiled code of this name, if there is one.
+func (d Dir) FindCode(name string) (c Code, there bool) {
+	info, err := os.Stat(filepath.Join(d.Path, name))
+	if err != nil || !info.Mode().IsRegular() {
+		return Code{}, false
+	}
+	return Code{Name: name, Size: info.Size()}, true
+}
+
 // Workspace returns a new directory beside the cache in which code can be compiled. remove removes it. If the
 // process dies first, a later call of Workspace does.
 func (d Dir) Workspace() (path string, remove func(), err error) {

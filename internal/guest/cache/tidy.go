@@ -82,7 +82,8 @@ func (d Dir) Remove(needed func(digest string) bool) (freed int64) {
 		}
 	}
 	code, infos := d.codeFiles()
-	used := map[string]bool{}
+	// Modules that differ in their data alone share code.
+	used, freeable := map[string]bool{}, map[string]bool{}
 	for _, f := range d.entries() {
 		path := ""
 		if e := read(f.path); e != nil && e.Code.Name != "" {
@@ -93,6 +94,9 @@ func (d Dir) Remove(needed func(digest string) bool) (freed int64) {
 			continue
 		}
 		remove(f.path, f.size)
+		freeable[path] = true
+	}
+	for path := range freeable {
 		if info := infos[path]; info != nil && !used[path] {
 			remove(path, info.Size())
 		}

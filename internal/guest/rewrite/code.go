@@ -118,13 +118,13 @@ func (b *body) declare() {
 // its end.
 func (b *body) write() {
 	r := &b.r
-	nesting, loop, nan, branch := 0, 0, 0, 0
+	nesting, cost, nan, branch := 0, 0, 0, 0
 	whole := b.calls || b.alone
 	if whole {
 		b.enter()
 	}
 	from := r.pos // start of what is not copied yet
-	late := b.late
+	late, arms := b.late, b.arms
 	for r.more() {
 		in := b.m.next(r)
 		switch in.op {
@@ -139,11 +139,11 @@ func (b *body) write() {
 			nesting++
 		case opLoop:
 			nesting++
-			loop++
+			cost++
 			b.copy(from, r.pos)
 			from = r.pos
-			if b.costs[loop] > 0 {
-				b.check(b.costs[loop])
+			if b.costs[cost] > 0 {
+				b.check(b.costs[cost])
 			}
 		case opEnd:
 			if nesting == 0 && whole {
@@ -152,6 +152,15 @@ func (b *body) write() {
 				b.leave()
 			}
 			nesting--
+			if len(arms) > 0 && arms[0] == in.start {
+				arms = arms[1:]
+				cost++
+				if b.costs[cost] > 0 {
+					b.copy(from, r.pos)
+					from = r.pos
+					b.charge(b.costs[cost])
+				}
+			}
 		case opBr:
 			if to := b.branches[branch]; to != same {
 				b.copy(from, in.start)

@@ -22,7 +22,7 @@ func (s *survey) control(in *instruction) {
 		f.op, f.unreachable = opElse, false
 		s.enter(f)
 	case opEnd:
-		s.end()
+		s.end(in)
 	case opBr:
 		to := s.shortcut(in)
 		if s.found.branches = append(s.found.branches, to); to == same {
@@ -39,7 +39,9 @@ func (s *survey) control(in *instruction) {
 	case opBrTable:
 		s.pop(typeI32)
 		s.table(in)
-		s.findDispatch(in)
+		if !s.findDispatch(in) {
+			s.findArms(in)
+		}
 		s.unreachable()
 	case opReturn:
 		s.popAll(s.frames[0].results)
@@ -90,6 +92,7 @@ func (s *survey) open(in *instruction) {
 		s.merged = append(s.merged, f.cost)
 		s.found.costs = append(s.found.costs, 1)
 		f.cost = len(s.found.costs) - 1
+		f.loop = f.cost
 	}
 	s.popAll(f.params)
 	s.enter(f)
@@ -115,17 +118,21 @@ func (s *survey) close() frame {
 	return f
 }
 
-func (s *survey) end() {
+func (s *survey) end(in *instruction) {
 	f := s.close()
 	if f.op == opIf && string(f.params) != string(f.results) {
 		s.r.damaged("an if without else takes (%s) and leaves (%s)", typeNames(f.params), typeNames(f.results))
 	}
 	if f.again {
-		s.merged[f.cost] = -1
+		s.merged[f.loop] = -1
 		s.found.loops = true
 	}
-	if len(s.frames) > 0 {
-		s.pushAll(f.results)
+	if len(s.frames) == 0 {
+		return
+	}
+	s.pushAll(f.results)
+	if f.arm {
+		s.beginArm(in)
 	}
 }
 

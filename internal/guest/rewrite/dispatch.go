@@ -25,10 +25,10 @@ type dispatch struct {
 // same means that a branch keeps its label.
 const same = ^uint32(0)
 
-// findDispatch checks whether a br_table makes the innermost loop a dispatch.
-func (s *survey) findDispatch(in *instruction) {
+// findDispatch makes the innermost loop a dispatch if a br_table is the start of one, and reports whether it is.
+func (s *survey) findDispatch(in *instruction) bool {
 	if s.before[0].op != opLocalGet {
-		return
+		return false
 	}
 	n := 0
 	for ; n < len(s.frames)-1; n++ {
@@ -39,7 +39,7 @@ func (s *survey) findDispatch(in *instruction) {
 	}
 	loop := &s.frames[len(s.frames)-1-n]
 	if loop.op != opLoop || loop.first != s.found.all-2-int64(n) || len(loop.params) > 0 {
-		return
+		return false
 	}
 	r := *s.r
 	r.pos = in.start + 1
@@ -48,6 +48,7 @@ func (s *survey) findDispatch(in *instruction) {
 		d.table[i] = r.u32()
 	}
 	loop.dispatch = d
+	return true
 }
 
 // shortcut returns a label that leads a branch directly to its target, or same.

@@ -7,4 +7,4 @@ package rewrite
 
 // Version is the version of the rewriting. The same bytes, options and version give the same result, so the version is
 // part of every key under which a result is kept.
-const Version = 7
+const Version = 8

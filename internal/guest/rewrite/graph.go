@@ -9,6 +9,8 @@ const (
 	maxLightCost  = 1000 // instructions of a light function and those that it calls
 	maxLightShare = 100  // their share of the stack
 
+	maxFrameCode = 1024 // instructions whose values may be in a frame at once
+
 	indirectCost = 50 // instructions that an indirect call counts for the light function that it may call
 )
 
@@ -23,7 +25,11 @@ type graph struct {
 }
 
 // share returns how many calls a function counts as. Its frame holds its locals and operands, and grows with the code.
-func (f *found) share() int64 { return 1 + (int64(f.locals)+int64(f.operands)+f.all/8)/16 }
+// But the code of a very large function, such as the main loop of an interpreter, is in arms that have no values in
+// common.
+func (f *found) share() int64 {
+	return 1 + (int64(f.locals)+int64(f.operands)+min(f.all, maxFrameCode)/8)/16
+}
 
 // callee returns the index in funcs of the function that a site calls.
 func (g *graph) callee(s site) int { return int(s.fn) - len(g.m.imports) }

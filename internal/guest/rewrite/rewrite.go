@@ -3,6 +3,7 @@ package rewrite
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sort"
 )
 
@@ -36,7 +37,8 @@ type Result struct {
 	Binary []byte
 
 	// Hollow is Binary with functions that only trap: types, imports, globals, elements, exports and names are the
-	// same. Modules that come from different inputs or have different code have different hollow modules.
+	// same. Modules with different code have different hollow modules; those that differ in nothing but their data have
+	// the same Binary and Hollow.
 	Hollow []byte
 
 	// Whole identifies the code. The export WholeName returns it.
@@ -86,10 +88,10 @@ func Rewrite(bin []byte, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	mark := sha256.New()
-	mark.Write(bin)
-	mark.Write(code)
-	sum := mark.Sum(nil)
+	// The mark is of all that is compiled: modules that differ in their data alone have the same code.
+	none := make([]byte, sha256.Size)
+	of := sha256.Sum256(m.encode(append(slices.Clip(code), m.whole(0)...), none))
+	sum := of[:]
 	r := m.result()
 	r.Whole = binary.LittleEndian.Uint64(sum)
 	r.Binary = m.encode(append(code, m.whole(r.Whole)...), sum)

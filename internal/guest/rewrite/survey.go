@@ -37,7 +37,8 @@ type found struct {
 	groups   []byte // the encoded declarations
 	ngroups  int
 	locals   uint32   // number of locals, including parameters
-	costs    []int64  // of the entry and of each loop, in order; 0 if a loop never repeats
+	costs    []int64  // of the entry, and of each loop and arm in order; 0 if a loop never repeats
+	arms     []int    // the ends of blocks after which an arm begins, in order
 	sites    []site   // calls of functions of the module
 	branches []uint32 // new label of each br, in order
 	nans     []bool   // for each instruction whose result may be a NaN, in order: make it canonical
@@ -101,6 +102,8 @@ type frame struct {
 	height          int // of the stack at its start
 	unreachable     bool
 	cost            int   // that its instructions count to
+	loop            int   // of a loop: its own cost
+	arm             bool  // an arm of a switch begins at its end
 	first           int64 // number of the instruction that opens it
 	nest            int64 // enclosing loops, including itself
 	again           bool  // there is a branch back to it

@@ -99,7 +99,7 @@ func (b *builder) field(name, path string, s map[string]any, depth int) *Field {
 		f.Kind = Flag
 	case kind == "array" && depth < maxDepth:
 		b.list(f, s, depth)
-	case kind == "object" && s["properties"] != nil && depth < maxDepth && b.n < maxFields:
+	case kind == "object" && s["properties"] != nil && depth < maxDepth && b.n+members(s) <= maxFields:
 		b.group(f, s, depth)
 	}
 	if f.Kind == JSON && len(s) > 0 {
@@ -107,6 +107,12 @@ func (b *builder) field(name, path string, s map[string]any, depth int) *Field {
 	}
 	f.preset(s["default"])
 	return f
+}
+
+// members returns how many properties an object has.
+func members(s map[string]any) int {
+	all, _ := s["properties"].(map[string]any)
+	return len(all)
 }
 
 // preset fills in a default as people would, so that reading the field gives the default back. A default that the field cannot

@@ -182,3 +182,22 @@ func TestSpansAreReadBack(t *testing.T) {
 		}
 	}
 }
+
+// TestManyMembersAreJSON: a form with thousands of fields helps nobody.
+func TestManyMembersAreJSON(t *testing.T) {
+	t.Parallel()
+	schema := func(n int) []byte {
+		var b strings.Builder
+		b.WriteString(`{"type":"object","properties":{`)
+		for k := range n {
+			fmt.Fprintf(&b, `"m%d":{"type":"string"},`, k)
+		}
+		return []byte(strings.TrimSuffix(b.String(), ",") + "}}")
+	}
+	if f := Of("input", schema(100)); f.Kind != Group || len(f.Fields) != 100 {
+		t.Errorf("an object with 100 members is a field of kind %s with %d fields", f.Kind, len(f.Fields))
+	}
+	if f := Of("input", schema(5000)); f.Kind != JSON || len(f.Fields) != 0 {
+		t.Errorf("an object with 5,000 members is a field of kind %s with %d fields", f.Kind, len(f.Fields))
+	}
+}

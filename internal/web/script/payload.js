@@ -2,7 +2,9 @@
 import { copy } from './copy.js'
 import { base, h, $, number } from './dom.js'
 
-const maxChildren = 200, maxHex = 16 << 10, maxRaw = 256 << 10
+const maxChildren = 200,
+  maxHex = 16 << 10,
+  maxRaw = 256 << 10
 
 /** A size in bytes, as people say it. */
 export function size(n) {
@@ -11,7 +13,7 @@ export function size(n) {
 }
 
 /** Text for a shell, as one word. */
-export const quoted = text => /^[\w./:@%+=,-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`
+export const quoted = text => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`)
 
 /** The bytes of a body as the API writes it: text, or {base64}. Other JSON values are their text. */
 function bytesOf(body) {
@@ -25,7 +27,12 @@ function bytesOf(body) {
 function valueOf(body, raw) {
   if (!raw) return body
   if (typeof body !== 'string') return undefined
-  try { const v = JSON.parse(body); return v !== null && typeof v === 'object' ? v : undefined } catch { return undefined }
+  try {
+    const v = JSON.parse(body)
+    return v !== null && typeof v === 'object' ? v : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The value as a tree that opens level by level. Closed branches have no elements in the page. */
@@ -33,21 +40,38 @@ export function tree(value, name = '', depth = 2) {
   const label = name === '' ? [] : [h('span', { class: 'j-key' }, name), ': ']
   if (value === null || typeof value !== 'object') {
     const kind = value === null ? 'null' : typeof value
-    return h('div', { class: 'j-leaf' }, ...label, h('span', { class: `j-${kind}` }, kind === 'string' ? JSON.stringify(value) : String(value)))
+    return h(
+      'div',
+      { class: 'j-leaf' },
+      ...label,
+      h('span', { class: `j-${kind}` }, kind === 'string' ? JSON.stringify(value) : String(value))
+    )
   }
-  const keys = Object.keys(value), list = Array.isArray(value)
+  const keys = Object.keys(value),
+    list = Array.isArray(value)
   if (!keys.length) return h('div', { class: 'j-leaf' }, ...label, list ? '[]' : '{}')
   const inside = h('div', { class: 'j-in' })
-  const el = h('details', { class: 'j' }, h('summary', {}, ...label, h('span', { class: 't3' }, list ? `[${number(keys.length)}]` : `{${number(keys.length)}}`)), inside)
+  const el = h(
+    'details',
+    { class: 'j' },
+    h('summary', {}, ...label, h('span', { class: 't3' }, list ? `[${number(keys.length)}]` : `{${number(keys.length)}}`)),
+    inside
+  )
   let shown = 0
   const more = () => {
-    const part = keys.slice(shown, shown += maxChildren)
+    const part = keys.slice(shown, (shown += maxChildren))
     $('.j-more', inside)?.remove()
     inside.append(...part.map(k => tree(value[k], k, depth - 1)))
-    if (shown < keys.length) inside.append(h('button', { type: 'button', class: 'btn j-more', onclick: more }, `${number(keys.length - shown)} more`))
+    if (shown < keys.length)
+      inside.append(h('button', { type: 'button', class: 'btn j-more', onclick: more }, `${number(keys.length - shown)} more`))
   }
-  el.addEventListener('toggle', () => { if (el.open && !shown) more() })
-  if (depth > 0) { el.open = true; more() }
+  el.addEventListener('toggle', () => {
+    if (el.open && !shown) more()
+  })
+  if (depth > 0) {
+    el.open = true
+    more()
+  }
   return el
 }
 
@@ -56,8 +80,13 @@ export function hex(bytes) {
   const lines = []
   for (let at = 0; at < Math.min(bytes.length, maxHex); at += 16) {
     const part = [...bytes.subarray(at, at + 16)]
-    const left = part.map(b => b.toString(16).padStart(2, '0')).join(' ').padEnd(47)
-    lines.push(`${at.toString(16).padStart(8, '0')}  ${left}  ${part.map(b => b > 31 && b < 127 ? String.fromCharCode(b) : '.').join('')}`)
+    const left = part
+      .map(b => b.toString(16).padStart(2, '0'))
+      .join(' ')
+      .padEnd(47)
+    lines.push(
+      `${at.toString(16).padStart(8, '0')}  ${left}  ${part.map(b => (b > 31 && b < 127 ? String.fromCharCode(b) : '.')).join('')}`
+    )
   }
   if (bytes.length > maxHex) lines.push(`… and ${size(bytes.length - maxHex)} more; download it to see all`)
   return lines.join('\n')
@@ -76,33 +105,70 @@ function download(bytes, name) {
 export function payload({ name, body, load, raw = false, headers, copies = {} }) {
   const out = h('section', { class: 'payload', 'aria-label': name })
   const draw = () => {
-    const bytes = bytesOf(body), value = valueOf(body, raw)
+    const bytes = bytesOf(body),
+      value = valueOf(body, raw)
     const views = {
       Tree: value === undefined ? undefined : () => h('div', { class: 'j-top' }, tree(value)),
       Raw: () => {
         const text = new TextDecoder().decode(bytes.subarray(0, maxRaw))
-        return h('pre', { tabindex: '0' }, bytes.length > maxRaw ? `${text}\n… and ${size(bytes.length - maxRaw)} more; download it to see all` : text)
+        return h(
+          'pre',
+          { tabindex: '0' },
+          bytes.length > maxRaw ? `${text}\n… and ${size(bytes.length - maxRaw)} more; download it to see all` : text
+        )
       },
       Hex: () => h('pre', { class: 'hex', tabindex: '0' }, hex(bytes)),
-      Headers: headers?.length ? () => h('dl', { class: 'kv' }, ...headers.flatMap(([k, v]) => [h('dt', {}, h('bdi', {}, k)), h('dd', {}, h('bdi', {}, v))])) : undefined,
+      Headers: headers?.length
+        ? () => h('dl', { class: 'kv' }, ...headers.flatMap(([k, v]) => [h('dt', {}, h('bdi', {}, k)), h('dd', {}, h('bdi', {}, v))]))
+        : undefined
     }
     const place = h('div', { class: 'p-view', tabindex: '0', role: 'group', 'aria-label': name })
-    const tabs = Object.keys(views).filter(k => views[k]).map(k => h('button', { type: 'button', class: 'tab', 'aria-pressed': 'false', onclick: e => pick(e.currentTarget, k) }, k))
-    const pick = (button, k) => { tabs.forEach(t => t.setAttribute('aria-pressed', String(t === button))); place.replaceChildren(views[k]()) }
-    const text = () => typeof body === 'string' ? body : new TextDecoder().decode(bytes)
+    const tabs = Object.keys(views)
+      .filter(k => views[k])
+      .map(k => h('button', { type: 'button', class: 'tab', 'aria-pressed': 'false', onclick: e => pick(e.currentTarget, k) }, k))
+    const pick = (button, k) => {
+      tabs.forEach(t => t.setAttribute('aria-pressed', String(t === button)))
+      place.replaceChildren(views[k]())
+    }
+    const text = () => (typeof body === 'string' ? body : new TextDecoder().decode(bytes))
     out.replaceChildren(
-      h('header', {}, h('h3', {}, name), h('span', { class: 'sub' }, size(bytes.length)), h('span', { class: 'grow' }), h('span', { class: 'tabs', role: 'group', 'aria-label': `How to show ${name}` }, ...tabs)),
+      h(
+        'header',
+        {},
+        h('h3', {}, name),
+        h('span', { class: 'sub' }, size(bytes.length)),
+        h('span', { class: 'grow' }),
+        h('span', { class: 'tabs', role: 'group', 'aria-label': `How to show ${name}` }, ...tabs)
+      ),
       place,
-      h('footer', {}, h('button', { type: 'button', class: 'btn', onclick: e => copy(text(), e.currentTarget) }, 'Copy'),
+      h(
+        'footer',
+        {},
+        h('button', { type: 'button', class: 'btn', onclick: e => copy(text(), e.currentTarget) }, 'Copy'),
         h('button', { type: 'button', class: 'btn', onclick: () => download(bytes, name) }, 'Download'),
-        ...Object.entries(copies).map(([label, make]) => h('button', { type: 'button', class: 'btn', onclick: e => copy(make(body), e.currentTarget) }, label))))
+        ...Object.entries(copies).map(([label, make]) =>
+          h('button', { type: 'button', class: 'btn', onclick: e => copy(make(body), e.currentTarget) }, label)
+        )
+      )
+    )
     pick(tabs[0], tabs[0].textContent)
   }
   const ask = async button => {
     button.disabled = true
-    try { body = await load(); load = undefined; draw() } catch (err) { button.disabled = false; button.after(h('span', { class: 'st failed', role: 'alert' }, `${err.message}. Try again.`)) }
+    try {
+      body = await load()
+      load = undefined
+      draw()
+    } catch (err) {
+      button.disabled = false
+      button.after(h('span', { class: 'st failed', role: 'alert' }, `${err.message}. Try again.`))
+    }
   }
-  if (load) out.append(h('header', {}, h('h3', {}, name)), h('footer', {}, h('button', { type: 'button', class: 'btn', onclick: e => ask(e.currentTarget) }, 'Load the body')))
+  if (load)
+    out.append(
+      h('header', {}, h('h3', {}, name)),
+      h('footer', {}, h('button', { type: 'button', class: 'btn', onclick: e => ask(e.currentTarget) }, 'Load the body'))
+    )
   else draw()
   return out
 }
@@ -111,7 +177,8 @@ export function payload({ name, body, load, raw = false, headers, copies = {} })
 export function curl(head, body) {
   const words = ['curl', '-X', head.method, quoted(head.url)]
   for (const [k, v] of head.headers || []) words.push('-H', quoted(`${k}: ${v}`))
-  if (body && typeof body === 'object' && body.base64) return `printf %s ${quoted(body.base64)} | base64 -d | ${words.join(' ')} --data-binary @-`
+  if (body && typeof body === 'object' && body.base64)
+    return `printf %s ${quoted(body.base64)} | base64 -d | ${words.join(' ')} --data-binary @-`
   if (body) words.push('--data-raw', quoted(typeof body === 'string' ? body : JSON.stringify(body)))
   return words.join(' ')
 }
@@ -125,7 +192,11 @@ export function viewers(root = document) {
     if (el.querySelector('.payload')) continue
     el.written = el.textContent
     let body = el.written
-    try { body = JSON.parse(body) } catch { /* it is shown as it is */ }
+    try {
+      body = JSON.parse(body)
+    } catch {
+      /* it is shown as it is */
+    }
     el.replaceChildren(payload({ name: el.dataset.payload, body }))
   }
 }

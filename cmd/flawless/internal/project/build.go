@@ -12,9 +12,10 @@ import (
 	"github.com/flawless-engine/flawless/internal/cargo"
 	"github.com/flawless-engine/flawless/internal/gobuild"
 	"github.com/flawless-engine/flawless/internal/source"
+	"github.com/flawless-engine/flawless/internal/tsbuild"
 )
 
-// Build compiles the Go or Rust project in dir and returns the path of the module: out, or by default NAME.wasm in
+// Build compiles the Go, Rust or TypeScript project in dir and returns the path of the module: out, or by default NAME.wasm in
 // dir. With sources, it puts the project's own source files into the module. It calls warn with each warning of the
 // compiler, and about what does not work in a workflow.
 func Build(ctx context.Context, dir, out string, sources bool, warn func(text string)) (string, error) {
@@ -50,8 +51,22 @@ func Build(ctx context.Context, dir, out string, sources bool, warn func(text st
 		}
 		return out, write(out, b.Module, b.Sources, warn)
 	}
+	if _, err := os.Stat(filepath.Join(abs, "package.json")); err == nil && !inGoModule(abs) {
+		b, err := tsbuild.Build(ctx, abs)
+		if err != nil {
+			return "", err
+		}
+		for _, w := range b.Warnings {
+			warn(w)
+		}
+		out = cmp.Or(out, filepath.Join(abs, b.Name+".wasm"))
+		if !sources {
+			b.Sources = nil
+		}
+		return out, write(out, b.Module, b.Sources, warn)
+	}
 	if !inGoModule(abs) {
-		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.Invalid)
+		return "", fmt.Errorf("%s is not a project: it has no go.mod, Cargo.toml or package.json; create one with: flawless new NAME: %w", dir, flawless.Invalid)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
 	if err := gobuild.Build(ctx, dir, out); err != nil || !sources {

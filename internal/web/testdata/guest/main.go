@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,20 @@ func main() {
 	flawless.Workflow("charge", func(ctx context.Context, url string) (string, error) {
 		got, err := flawless.PostJSON[any](ctx, url, map[string]string{"card": "<b>tok</b>"})
 		return fmt.Sprint(got), err
+	})
+	flawless.Workflow("late", func(ctx context.Context, in Many) (string, error) { // in doubt at the end of a long log
+		if _, err := many(ctx, in); err != nil {
+			return "", err
+		}
+		got, err := flawless.PostJSON[any](ctx, in.URL+"/hang", map[string]int{"after": in.N})
+		return fmt.Sprint(got), err
+	})
+	flawless.Workflow("declined", func(ctx context.Context, url string) (any, error) {
+		if _, err := flawless.Spawn[string, string](ctx, "echo", url).Wait(ctx); err != nil {
+			return nil, err
+		}
+		_, err := flawless.Do(ctx, flawless.Request{Method: "GET", URL: url})
+		return nil, cmp.Or(err, errors.New("no parcel"))
 	})
 	flawless.Workflow("fail", func(_ context.Context, text string) (any, error) { return nil, errors.New(text) })
 	flawless.Workflow("wait", func(ctx context.Context, hours int) (int, error) {

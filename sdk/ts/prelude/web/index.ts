@@ -1,0 +1,3 @@
+import "./event"
+import "./encoding"
+import "./fetch"
