@@ -252,7 +252,7 @@ func TestPackage(t *testing.T) {
 
 var fenced = regexp.MustCompile("(?s)```ts\n(.*?)```")
 
-// TestPagesCompile compiles the examples of the README.
+// TestPagesCompile compiles the examples of the README, and a program that takes its types from a workflow.
 func TestPagesCompile(t *testing.T) {
 	t.Parallel()
 	dir := project(t)
@@ -266,6 +266,7 @@ func TestPagesCompile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	copyFiles(t, dir, "testdata/typed.ts", "testdata/shop.ts", filepath.Join("..", "..", "sdk", "ts", "flawless.d.ts"))
 	if len(all) < 3 {
 		t.Errorf("the README has %d examples", len(all))
 	}
