@@ -78,6 +78,14 @@ func (b *bench) empty(ctx context.Context, s *server) error {
 
 // many starts runs from 64 clients for some seconds, evenly on the servers, and returns how many ended per second.
 func (b *bench) many(ctx context.Context, servers []*server, workflow string, in any) (float64, error) {
+	return b.manyOf(ctx, servers, func(ctx context.Context, c *client.Client) error {
+		_, err := complete(ctx, c, workflow, in)
+		return err
+	})
+}
+
+// manyOf is many for runs that one starts and awaits.
+func (b *bench) manyOf(ctx context.Context, servers []*server, one func(context.Context, *client.Client) error) (float64, error) {
 	const clients = 64
 	var done atomic.Int64
 	var all sync.WaitGroup
@@ -88,7 +96,7 @@ func (b *bench) many(ctx context.Context, servers []*server, workflow string, in
 		s := servers[k%len(servers)]
 		all.Go(func() {
 			for time.Since(began) < b.sizes.length {
-				if _, err := complete(ctx, s.Client, workflow, in); err != nil {
+				if err := one(ctx, s.Client); err != nil {
 					mu.Lock()
 					failed = err
 					mu.Unlock()

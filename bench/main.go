@@ -35,6 +35,7 @@ var parts = []part{
 	{"freeze", (*bench).freezing},
 	{"meter", (*bench).metering},
 	{"rust", (*bench).rust},
+	{"ts", (*bench).typeScript},
 	{"together", (*bench).together},
 	{"postgres", (*bench).onPostgres},
 	{"nodes", (*bench).overNodes},

@@ -1,3 +1,4 @@
+import "./url"
 import "./event"
 import "./encoding"
 import "./fetch"
