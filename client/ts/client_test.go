@@ -92,7 +92,9 @@ func install(t *testing.T, dir string) string {
 
 // command runs a program in a folder, and returns what it prints.
 func command(dir string, env []string, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var out, text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &text
@@ -250,7 +252,7 @@ func TestPackage(t *testing.T) {
 
 var fenced = regexp.MustCompile("(?s)```ts\n(.*?)```")
 
-// TestPagesCompile compiles the examples of the README.
+// TestPagesCompile compiles the examples of the README, and a program that takes its types from a workflow.
 func TestPagesCompile(t *testing.T) {
 	t.Parallel()
 	dir := project(t)
@@ -264,6 +266,7 @@ func TestPagesCompile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	copyFiles(t, dir, "testdata/typed.ts", "testdata/shop.ts", filepath.Join("..", "..", "sdk", "ts", "flawless.d.ts"))
 	if len(all) < 3 {
 		t.Errorf("the README has %d examples", len(all))
 	}
@@ -429,7 +432,8 @@ func TestEveryRuntime(t *testing.T) {
 }
 
 // lossy passes requests on, and loses answers: it does not pass on every third request, closes the connection before every
-// third answer, and cuts every stream after some bytes, more each time. Below /always, it loses every answer.
+// third answer, and cuts every stream after some bytes, more each time. Below /always, it loses every answer; below /brief, it
+// cuts the first stream before the first event.
 type lossy struct {
 	to *httputil.ReverseProxy
 	mu sync.Mutex
@@ -449,12 +453,20 @@ func newLossy(t *testing.T, to string) string {
 
 func (p *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, always := strings.CutPrefix(r.URL.Path, "/always")
+	path, brief := strings.CutPrefix(path, "/brief")
 	r.URL.Path = path
 	p.mu.Lock()
 	p.n[r.Method+path]++
 	n := p.n[r.Method+path]
 	p.mu.Unlock()
 	switch {
+	case brief && n == 1:
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, ": alive\n\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case brief:
+		p.to.ServeHTTP(w, r)
 	case strings.HasSuffix(path, "/events") && n%3 != 1:
 		p.to.ServeHTTP(&cut{w, 200 * n}, r)
 	case always || n%3 == 2:
@@ -586,7 +598,8 @@ window.own = async () => {
 	for await (const r of client.runs()) listed.push(r.id);
 	return JSON.stringify([output, records > 3, listed]);
 };
-window.other = () => new Client({ url: %q }).version().then(() => "let in", (e) => e.code + ": " + e.message);
+const began = Date.now();
+window.other = () => new Client({ url: %q }).version().then(() => "let in", (e) => e.code + ": " + (Date.now() - began > 20_000 ? "late: " : "") + e.message);
 </script>`, s.url)
 	})
 	web := httptest.NewServer(mux)
@@ -599,7 +612,7 @@ window.other = () => new Client({ url: %q }).version().then(() => "let in", (e) 
 	if p := b.Problems(); len(p) > 0 {
 		t.Errorf("problems: %q", p)
 	}
-	if got := b.Eval(`other()`); !strings.HasPrefix(got, "unreachable: ") || !strings.HasSuffix(got, "go by way of your application") {
+	if got := b.Eval(`other()`); !strings.HasPrefix(got, "unreachable: lost the connection") || !strings.HasSuffix(got, "go by way of your application") {
 		t.Errorf("a page of another origin: %s", got)
 	}
 }

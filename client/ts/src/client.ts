@@ -3,7 +3,7 @@ import { type CallOptions, Connection, type Options, type Query, reads, type Req
 import { Refused } from "./error.js";
 import { type Run, RunHandle } from "./run.js";
 import { ScheduleHandle } from "./schedule.js";
-import { WorkflowHandle } from "./workflow.js";
+import { type InputOf, type OutputOf, WorkflowHandle } from "./workflow.js";
 
 /** Which runs a list has. All conditions must hold. */
 export interface Filter {
@@ -55,9 +55,12 @@ export class Client {
 		this.#on = new Connection(o);
 	}
 
-	/** Returns a handle on a workflow of a module. Without a name, it is the workflow that is called like its module. */
-	workflow<Input = unknown, Output = unknown>(module: string, name: string = module): WorkflowHandle<Input, Output> {
-		return new WorkflowHandle<Input, Output>(this.#on, module, name);
+	/**
+	 * Returns a handle on a workflow of a module. Without a name, it is the workflow that is called like its module. For one in
+	 * TypeScript, give its own type: `client.workflow<typeof checkout>("shop", "checkout")`.
+	 */
+	workflow<Input = unknown, Output = unknown>(module: string, name: string = module): WorkflowHandle<InputOf<Input>, OutputOf<Input, Output>> {
+		return new WorkflowHandle(this.#on, module, name);
 	}
 
 	/** Returns a handle on a run. */

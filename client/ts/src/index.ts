@@ -7,6 +7,6 @@ export type { Doubt, Failure, Fault, Record as LogRecord, Resolve, Schedule, Set
 export { type Change, Client, type Filter, type State } from "./client.js";
 export type { CallOptions, Options, Query } from "./connection.js";
 export { type Code, FlawlessError, Lost, Refused, RunEnded, TimedOut, Unreachable, Unresolved } from "./error.js";
-export { type MessageOptions, type Run, type RunHandle, type StartedRun, type Word } from "./run.js";
+export type { MessageOptions, Run, RunHandle, StartedRun, Word } from "./run.js";
 export type { ScheduleHandle } from "./schedule.js";
-export { type StartOptions, type WorkflowHandle } from "./workflow.js";
+export type { InputOf, OutputOf, StartOptions, WorkflowHandle } from "./workflow.js";

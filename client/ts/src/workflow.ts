@@ -23,6 +23,12 @@ export interface StartOptions extends CallOptions {
 /** The input may be left out if the workflow takes none, or anything. */
 type Given<Input> = undefined extends Input ? [input?: Input, o?: StartOptions] : [input: Input, o?: StartOptions];
 
+/** The input of a workflow, if W is the type of one, and W otherwise. */
+export type InputOf<W> = 0 extends 1 & W ? W : [W] extends [(input: infer Input, ...rest: any[]) => unknown] ? Input : W;
+
+/** What a workflow returns, if W is the type of one, and Output otherwise. */
+export type OutputOf<W, Output> = 0 extends 1 & W ? Output : [W] extends [(...rest: any[]) => infer Returned] ? Awaited<Returned> : Output;
+
 /** A workflow of a module. Making a handle sends nothing. */
 export class WorkflowHandle<Input = unknown, Output = unknown> {
 	readonly module: string;
