@@ -18,7 +18,8 @@
 #             known vulnerabilities. STEPS='fuzz race' runs these only, FUZZTIME=10m fuzzes longer
 # make setup  gets what all of these need, as far as it may; each target does so for itself
 # make docs   the documentation as a site with search, in bin/docs
-# make reference  writes docs/reference from the commands and the API; tests fail while it is not current
+# make reference  writes docs/reference and the types of client/ts from the commands and the API; tests fail while they are
+#             not current
 # make build  the command, bin/flawless
 
 GO ?= go
@@ -137,7 +138,7 @@ bench:
 
 reference:
 	$(GO) test -count=1 -run TestCommandReferenceIsCurrent ./cmd/flawless -write-reference
-	$(GO) test -count=1 -run TestHTTPReferenceIsCurrent ./internal/server -write-reference
+	$(GO) test -count=1 -run 'TestHTTPReferenceIsCurrent|TestTypeScriptTypesAreCurrent' ./internal/server -write-reference
 
 docs: reference
 	cd docs/site && $(GO) run . ../.. ../../bin/docs

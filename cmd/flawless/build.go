@@ -12,16 +12,22 @@ import (
 
 func (a *app) buildCommand() *cobra.Command {
 	var out string
-	var none bool
+	var none, check bool
 	c := &cobra.Command{Use: "build [DIR]", Short: "Compile a project to a WebAssembly module", Args: cobra.MaximumNArgs(1),
-		Long: `Compiles the Go or Rust project in a directory (default: the current one). The
-module contains the project's own source files as they were compiled, without
+		Long: `Compiles the Go, Rust or TypeScript project in a directory (default: the current
+one). A TypeScript project is a directory with package.json and needs neither
+node nor npm; with --check, the project's own tsc checks types first. The module contains the project's own source files as they were compiled, without
 dependencies, tests and data, so that the server can show lines of code. With
 --no-source it does not. The code that runs is the same.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
 				dir = args[0]
+			}
+			if check {
+				if err := project.Check(c.Context(), dir); err != nil {
+					return err
+				}
 			}
 			var warnings []string
 			file, err := project.Build(c.Context(), dir, out, !none, func(w string) { warnings = append(warnings, w) })
@@ -46,6 +52,7 @@ dependencies, tests and data, so that the server can show lines of code. With
 			return nil
 		}}
 	c.Flags().StringVarP(&out, "output", "o", "", "output file (default NAME.wasm in the project directory)")
+	c.Flags().BoolVar(&check, "check", false, "check the types of a TypeScript project with its own tsc")
 	c.Flags().BoolVar(&none, "no-source", false, "leave the source files out of the module")
 	return c
 }

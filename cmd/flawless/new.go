@@ -16,13 +16,16 @@ func (a *app) newCommand() *cobra.Command {
 	var lang string
 	var copied bool
 	c := &cobra.Command{Use: "new NAME", Short: "Create a project that builds and runs", Args: cobra.ExactArgs(1),
-		Long: `Creates a directory NAME with a workflow in Go or Rust and a test for it.
+		Long: `Creates a directory NAME with a workflow in Go, Rust or TypeScript. In Go and
+Rust it has a test for it.
 
 A Go project requires the SDK of this release. It gets a copy of the SDK in
 third_party/flawless instead, and builds without a network, if the SDK cannot
 be downloaded, if this command is not a release, or with --copy-sdk. A Rust
-project always gets a copy; it needs the target wasm32-wasip1 and crates.io.`,
-		Example: "  flawless new shop\n  flawless new shop --lang rust",
+project always gets a copy; it needs the target wasm32-wasip1 and crates.io.
+A TypeScript project gets the types of the SDK; it needs nothing else, neither
+node nor npm.`,
+		Example: "  flawless new shop\n  flawless new shop --lang rust\n  flawless new shop --lang ts",
 		RunE: func(c *cobra.Command, args []string) error {
 			name := filepath.Base(args[0])
 			if err := project.CheckName(name); err != nil {
@@ -47,8 +50,8 @@ project always gets a copy; it needs the target wasm32-wasip1 and crates.io.`,
 			fmt.Fprintf(a.Out, "created %s; next steps:\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
 			return nil
 		}}
-	c.Flags().StringVar(&lang, "lang", "go", "language: go or rust")
+	c.Flags().StringVar(&lang, "lang", "go", "language: go, rust or ts")
 	c.Flags().BoolVar(&copied, "copy-sdk", false, "include a copy of the SDK instead of requiring its release")
-	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"go", "rust"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"go", "rust", "ts"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

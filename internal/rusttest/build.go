@@ -38,7 +38,7 @@ type leftOut string
 
 func (l leftOut) Error() string { return string(l) }
 
-// Needs returns [LeftOut] if this machine does not have the tool, rust or openssl.
+// Needs returns [LeftOut] if this machine does not have the tool: rust, openssl or node.
 func Needs(what string) error {
 	if slices.Contains(strings.Fields(os.Getenv("FLAWLESS_TEST_WITHOUT")), what) {
 		return fmt.Errorf("%s: %w", what, LeftOut)

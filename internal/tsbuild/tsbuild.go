@@ -144,12 +144,15 @@ func bundle(dir, entry string) (code, sourceMap []byte, inputs, warnings []strin
 		Plugins:  []api.Plugin{sdk},
 		LogLevel: api.LogLevelSilent, LegalComments: api.LegalCommentsNone, Metafile: true, KeepNames: true,
 	})
-	for _, m := range api.FormatMessages(r.Warnings, api.FormatMessagesOptions{Kind: api.WarningMessage}) {
-		warnings = append(warnings, strings.TrimSpace(m))
+	for _, m := range r.Warnings {
+		warnings = append(warnings, describe(m, "warning: "))
 	}
 	if len(r.Errors) > 0 {
-		text := api.FormatMessages(r.Errors, api.FormatMessagesOptions{Kind: api.ErrorMessage})
-		return nil, nil, nil, nil, fmt.Errorf("%s: %w", strings.TrimSpace(strings.Join(text, "")), flawless.Invalid)
+		var lines []string
+		for _, m := range r.Errors {
+			lines = append(lines, describe(m, ""))
+		}
+		return nil, nil, nil, nil, fmt.Errorf("%s: %w", strings.Join(lines, "\n"), flawless.Invalid)
 	}
 	for _, f := range r.OutputFiles {
 		if filepath.Ext(f.Path) == ".map" {

@@ -178,7 +178,7 @@ func TestVersionFormat(t *testing.T) {
 	}
 }
 
-// TestPackagesContainLicence checks the folders of the crates, because a crate is published as its folder.
+// TestPackagesContainLicence checks the folders of packages for Rust and TypeScript, because each is published as its folder.
 func TestPackagesContainLicence(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -186,8 +186,8 @@ func TestPackagesContainLicence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"flawless-sdk", "flawless-sdk-macros", "client"} {
-		if got, err := os.ReadFile(filepath.Join(root, "sdk", "rust", dir, "LICENSE")); err != nil || !bytes.Equal(got, want) {
+	for _, dir := range []string{"sdk/rust/flawless-sdk", "sdk/rust/flawless-sdk-macros", "sdk/rust/client", "client/ts"} {
+		if got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(dir), "LICENSE")); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: its LICENSE is not ours (%v)", dir, err)
 		}
 	}

@@ -68,6 +68,7 @@ var agreed = []struct{ file, pattern string }{
 	{"sdk/rust/flawless-sdk/Cargo.toml", `flawless-sdk-macros = \{[^}]*version = "VERSION"`},
 	{"sdk/rust/client/Cargo.toml", `(?m)^version = "VERSION"$`},
 	{"sdk/rust/client/Cargo.toml", `flawless-sdk = \{[^}]*version = "VERSION"`},
+	{"client/ts/package.json", `(?m)^\t"version": "VERSION",$`},
 	{"CHANGELOG.md", `(?m)^## VERSION\b`},
 }
 

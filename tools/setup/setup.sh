@@ -17,10 +17,10 @@ demo | demo-console) needs="git go" ;;
 demo-cluster) needs="git go postgres" ;;
 screenshots) needs="git go chromium" ;;
 chaos) needs="git go postgres pgbouncer namespaces" ;;
-test) needs="git go cc rust openssl postgres pgbouncer chromium" ;;
+test) needs="git go cc rust openssl postgres pgbouncer chromium node wasmcc" ;;
 check) needs="git go cc rust postgres pgbouncer" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl postgres pgbouncer chromium curl python node" ;;
+all) needs="git go cc rust openssl postgres pgbouncer chromium curl python node wasmcc" ;;
 *) echo "usage: setup.sh demo|demo-cluster|demo-console|screenshots|chaos|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -241,8 +241,24 @@ node_fits() { has npm && has node && version=$(node --version 2>/dev/null) && at
 node_() {
 	node_fits || install "nodejs npm" "nodejs npm" node || true
 	node_fits && return
-	missing "Node.js 18 or later with npm" "$(by_hand "nodejs npm" "nodejs npm" node "https://nodejs.org")" "make api does not work"
-	useless=yes
+	missing "Node.js 18 or later with npm" "$(by_hand "nodejs npm" "nodejs npm" node "https://nodejs.org")" \
+		"$(case $purpose in api) echo "make api does not work" ;; *) echo "tests of the client for TypeScript are left out, and make api does not work" ;; esac)"
+	without="$without node"
+	case $purpose in api) useless=yes ;; esac
+}
+
+# Builds the engine of TypeScript modules again and compares the bytes, which takes the very compiler of Debian.
+wasmcc_fits() {
+	has clang-19 && has wasm-ld-19 && [ -e "$(clang-19 --target=wasm32-wasi --print-libgcc-file-name)" ] &&
+		echo '#include <stdio.h>' | clang-19 --target=wasm32-wasi -E - >/dev/null 2>&1
+}
+wasmcc_() {
+	wasmcc_fits || [ "$manager" != apt ] || install "clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32" "" "" || true
+	wasmcc_fits && return
+	without="$without wasmcc"
+	[ "$manager" = apt ] || return 0 # elsewhere there is another compiler, which gives other bytes
+	missing "clang 19 for WebAssembly" "$(by_hand "clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32" "" "" "")" \
+		"the test that the engine of TypeScript modules is what its sources give is left out"
 }
 
 for need in $needs; do "${need}_"; done

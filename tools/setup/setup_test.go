@@ -34,10 +34,11 @@ func machine(t *testing.T, links []string, scripts map[string]string) string {
 // fakes are programs that answer like the real ones.
 var fakes = map[string]string{
 	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "", "initdb": "", "chromium": "",
-	"go":      "echo go1.26.8",
-	"node":    "echo v22.1.0",
-	"python3": "",
-	"rustup":  "echo wasm32-wasip1; echo wasm32-unknown-unknown",
+	"go":       "echo go1.26.8",
+	"node":     "echo v22.1.0",
+	"python3":  "",
+	"clang-19": "echo /", "wasm-ld-19": "",
+	"rustup": "echo wasm32-wasip1; echo wasm32-unknown-unknown",
 }
 
 func without(names ...string) map[string]string {
@@ -79,7 +80,8 @@ func TestSetupReportsMissingTools(t *testing.T) {
 		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},
 		"a Go that can upgrade": {"demo", with(without(), "go", "echo go1.21.0"), true, 0, "", nil},
 		"a Go that cannot":      {"demo", with(without(), "go", "echo go1.19.8"), false, 1, "", []string{"Go 1.21 or later"}},
-		"an old Node.js":        {"api", with(without(), "node", "echo v16.20.2"), false, 1, "", []string{"Node.js 18 or later"}},
+		"an old Node.js":        {"api", with(without(), "node", "echo v16.20.2"), false, 1, "export FLAWLESS_TEST_WITHOUT='node'\n", []string{"Node.js 18 or later", "make api does not work"}},
+		"Node.js":               {"test", without("node"), false, 0, "export FLAWLESS_TEST_WITHOUT='node'\n", []string{"https://nodejs.org", "tests of the client for TypeScript are left out"}},
 		"an old Python":         {"api", with(without(), "python3", "exit 1"), false, 1, "", []string{"Python 3.11 or later"}},
 	} {
 		t.Run(name, func(t *testing.T) {

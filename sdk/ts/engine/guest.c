@@ -19,6 +19,9 @@ IMPORT("wasi_snapshot_preview1", "poll_oneoff") int32_t wasi_poll(const void *, 
 IMPORT("wasi_snapshot_preview1", "fd_close") int32_t wasi_close(int32_t);
 extern void __wasm_call_ctors(void);
 int flawless_frame(JSContext *, JSAtom, int, int *);
+void flawless_awaits(JSContext *, JSAtom, void (*)(void *, JSAtom, int, int), void *);
+void flawless_watch(JSAtom);
+void flawless_each_lost(void (*)(void *, JSAtom, int, int), void *);
 
 enum { first_call = 1000000, idle = 999999 }; // file descriptors, see docs/internals/formats.md
 
@@ -185,6 +188,46 @@ HOST(host_frame) {
     return JS_NewInt64(c, line < 0 ? -2 : locate(line, column));
 }
 
+static void add_await(void *to, JSAtom name, int line, int column) {
+    JSValue list = *(JSValue *)to;
+    int64_t n;
+    if (JS_GetLength(ctx, list, &n) < 0) return;
+    JS_SetPropertyInt64(ctx, list, n, JS_AtomToString(ctx, name));
+    JS_SetPropertyInt64(ctx, list, n + 1, JS_NewInt64(ctx, locate(line, column)));
+}
+
+// awaits(): for each async function of the bundle that awaits, its name and its place.
+HOST(host_awaits) {
+    JSValue list = JS_NewArray(c);
+    flawless_awaits(c, bundle_name, add_await, &list);
+    return list;
+}
+
+// lost(): the same for the last functions that awaited what nothing could settle any more, the newest first.
+HOST(host_lost) {
+    JSValue list = JS_NewArray(c);
+    flawless_each_lost(add_await, &list);
+    return list;
+}
+
+// nesting(text): how deep the arrays and objects of a JSON text lie in each other.
+HOST(host_nesting) {
+    size_t n;
+    const char *s = JS_ToCStringLen(c, &n, argv[0]);
+    if (!s) return JS_EXCEPTION;
+    int depth = 0, deepest = 0;
+    for (size_t k = 0; k < n; k++) {
+        if (s[k] == '"')
+            for (k++; k < n && s[k] != '"'; k++) k += s[k] == '\\';
+        else if (s[k] == '[' || s[k] == '{')
+            deepest = ++depth > deepest ? depth : deepest;
+        else if (s[k] == ']' || s[k] == '}')
+            depth--;
+    }
+    JS_FreeCString(c, s);
+    return JS_NewInt32(c, deepest);
+}
+
 // hooks(h) hands over the functions that this file calls.
 HOST(host_hooks) {
     hooks = JS_DupValue(c, argv[0]);
@@ -197,7 +240,8 @@ static const JSCFunctionListEntry host[] = {
     JS_CFUNC_DEF("finish", 2, host_finish),     JS_CFUNC_DEF("random", 1, host_random),
     JS_CFUNC_DEF("utf8", 1, host_utf8),         JS_CFUNC_DEF("text", 1, host_text),
     JS_CFUNC_DEF("locate", 2, host_locate),     JS_CFUNC_DEF("frame", 1, host_frame),
-    JS_CFUNC_DEF("hooks", 1, host_hooks),
+    JS_CFUNC_DEF("awaits", 0, host_awaits),     JS_CFUNC_DEF("lost", 0, host_lost),
+    JS_CFUNC_DEF("nesting", 1, host_nesting),   JS_CFUNC_DEF("hooks", 1, host_hooks),
 };
 
 static JSValue hook(const char *name, int argc, JSValueConst *argv) {
@@ -224,18 +268,17 @@ static void run_jobs(void) {
 // event loop of a browser does. The answers of a turn come first, in the order of their calls.
 static void settle(void) {
     for (run_jobs(); !over; run_jobs()) {
-        double wake; // 0: something was delivered; above: the time of the next timer, ms; below: there is none
+        double wake; // 0: something was delivered; above: the time of the next timer, whole ms; below: there is none
         JSValue v = hook("deliver", 0, NULL);
         JS_ToFloat64(ctx, &wake, v);
         if (wake == 0) continue;
         if (wake > 0) {
-            struct {
-                uint64_t user;
-                uint8_t kind;
+            struct { // a subscription of poll_oneoff: kind 0 is a clock, 1 a descriptor that is read
+                uint64_t user, kind;
                 uint32_t clock_or_fd;
                 uint64_t timeout, precision;
                 uint16_t flags;
-            } want[2] = {{.user = 0, .kind = 0, .clock_or_fd = 0, .timeout = (uint64_t)(wake * 1e6), .flags = 1},
+            } want[2] = {{.clock_or_fd = 0, .timeout = (uint64_t)wake * 1000000, .flags = 1},
                          {.user = 1, .kind = 1, .clock_or_fd = idle}};
             uint64_t events[8];
             size_t n;
@@ -259,6 +302,7 @@ EXPORT("_initialize") void initialize(void) {
     JS_SetHostPromiseRejectionTracker(rt, rejected, NULL);
     ctx = JS_NewContext(rt);
     bundle_name = JS_NewAtom(ctx, "bundle.js");
+    flawless_watch(bundle_name);
     JSValue global = JS_GetGlobalObject(ctx), h = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, h, host, sizeof host / sizeof *host);
     JS_SetPropertyStr(ctx, h, "sources", JS_NewStringLen(ctx, flawless_bundle.sources, flawless_bundle.sources_len));

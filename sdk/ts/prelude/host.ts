@@ -18,6 +18,12 @@ export interface Host {
   locate(line: number, column: number): number
   /** The place of a caller in the bundle, as of locate; -2 if there is none. */
   frame(level: number): number
+  /** For each async function of the bundle that awaits, its name and its place. */
+  awaits(): (string | number)[]
+  /** The same for the last functions that awaited what nothing could settle any more, the newest first. */
+  lost(): (string | number)[]
+  /** How deep arrays and objects of a JSON text lie in each other. */
+  nesting(text: string): number
   /** JSON: the names of the sources. */
   sources: string
   hooks(h: Hooks): void

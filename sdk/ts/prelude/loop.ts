@@ -1,6 +1,6 @@
 // Calls, timers and turns: what passes between a workflow and the engine.
 import { global, host } from "./host"
-import { site } from "./site"
+import { awaits, lost, site } from "./site"
 
 export type Head = Record<string, unknown>
 
@@ -32,6 +32,25 @@ export interface Answer {
   close(): void
 }
 
+/** The error of everything that waits when the run is cancelled. A workflow that lets it pass ends as cancelled. */
+export class Cancelled extends Error {
+  by?: string
+  note?: string
+  constructor(head: { by?: string; note?: string } = {}) {
+    super("the run was cancelled" + (head.by ? ` by ${head.by}` : "") + (head.note ? `: ${head.note}` : ""))
+    this.by = head.by
+    this.note = head.note
+  }
+}
+Cancelled.prototype.name = "Cancelled"
+
+const keys: { host: string; within_ms: number }[] = []
+
+/** Declares how long a host honours an Idempotency-Key. */
+export function declareKeys(k: { host: string; within_ms: number }) {
+  keys.push(k)
+}
+
 const workflows = new Map<string, Definition>()
 const pending = new Map<number, { kind: string; at: string; done: (call: number) => void }>()
 const unhandled = new Map<Promise<unknown>, unknown>()
@@ -50,7 +69,12 @@ export function note(kind: string, head: Head, body?: Uint8Array | string): numb
 
 /** Makes a call. The promise is its number once the answer is there. */
 export function call(kind: string, head: Head, body?: Uint8Array | string, at = site()): { call: number; answered: Promise<number> } {
-  const n = host.call(kind, JSON.stringify({ ...head, at }), body)
+  return callRaw(kind, JSON.stringify({ ...head, at }), body, at)
+}
+
+/** call with the JSON of a head: for numbers that a number of JavaScript cannot hold. */
+export function callRaw(kind: string, head: string, body: Uint8Array | string | undefined, at: string): { call: number; answered: Promise<number> } {
+  const n = host.call(kind, head, body)
   if (n < 0) throw new Error(`${kind}: there is no run. Only a workflow can make calls, not the code that runs while its module is loaded`)
   return { call: n, answered: new Promise((done) => pending.set(n, { kind, at, done })) }
 }
@@ -79,6 +103,120 @@ export function take(n: number): Answer {
 /** Makes a call and waits for its answer. It throws the answer if that is an error. */
 export async function ask(kind: string, head: Head, body?: Uint8Array | string, at = site()): Promise<Answer> {
   return take(await call(kind, head, body, at).answered)
+}
+
+/** The signal of the run: it aborts when somebody cancels the run. */
+export let cancelled = new AbortController()
+
+let shields = 0
+
+/** Runs code that a cancellation of the run does not reach, such as clean-up: its calls are made and waited for. */
+export async function shielded<T>(fn: () => T | Promise<T>): Promise<T> {
+  shields++
+  try {
+    return await fn()
+  } finally {
+    shields--
+  }
+}
+
+/** Whether code that runs now is not reached by a cancellation. */
+export const isShielded = () => shields > 0
+
+/** The signals that end a wait: that of the run, unless the code is shielded, and the given one. null is not even that of the run. */
+export function signalsOf(given: AbortSignal | null | undefined): AbortSignal[] {
+  const out: AbortSignal[] = []
+  if (given !== null && !isShielded()) out.push(cancelled.signal)
+  if (given) out.push(given)
+  return out
+}
+
+/** Throws the reason of the first signal that has aborted. */
+export function throwIfOver(signals: AbortSignal[]) {
+  for (const s of signals) if (s.aborted) throw s.reason
+}
+
+/** Waits for a promise, or until a signal aborts: then it throws its reason. The promise must not reject. */
+export function until<T>(p: Promise<T>, signals: AbortSignal[], gaveUp?: () => void): Promise<T> {
+  if (signals.length === 0) return p
+  return new Promise<T>((resolve, reject) => {
+    let over = false
+    const end = (e: Event) => {
+      if (over) return
+      leave()
+      gaveUp?.()
+      reject((e.target as AbortSignal).reason)
+    }
+    const leave = () => {
+      over = true
+      for (const s of signals) s.removeEventListener("abort", end)
+    }
+    for (const s of signals) s.addEventListener("abort", end)
+    p.then((v) => {
+      if (over) return
+      leave()
+      resolve(v)
+    })
+  })
+}
+
+/**
+ * Makes an http call and waits for its answer. When a signal aborts, the code does not decide on its own: the call is
+ * withdrawn, and the engine's reply says what happens. The reason of the signal is thrown if the call never begins or is
+ * abandoned; otherwise its outcome is waited for, because code that saw a time-out would send it again.
+ */
+export async function exchange(head: Head, body: Uint8Array | string | undefined, at: string, signals: AbortSignal[], settle = false): Promise<Answer> {
+  throwIfOver(signals)
+  const c = call("http", head, body, at)
+  let reason: { why: unknown } | undefined
+  const end = (e: Event) => {
+    if (reason) return
+    reason = { why: (e.target as AbortSignal).reason }
+    const why = (reason.why as any)?.name === "TimeoutError" ? "deadline" : "cancelled"
+    note("withdraw", { call: c.call, why, settle: settle || undefined })
+  }
+  for (const s of signals) s.addEventListener("abort", end)
+  const n = await c.answered
+  for (const s of signals) s.removeEventListener("abort", end)
+  try {
+    return take(n)
+  } catch (e) {
+    if (reason && e instanceof CallError && e.kind === "withdrawn") throw reason.why
+    throw e
+  }
+}
+
+/** JSON of a value. What JSON cannot hold is an error that names where it is, where JSON.stringify would drop it. */
+export function toJSON(value: unknown, what: string): string {
+  check(value, what, "", [])
+  return JSON.stringify(value) ?? "null"
+}
+
+function check(v: any, what: string, path: string, around: unknown[]) {
+  const bad = (why: string) => new TypeError(`${what} cannot be written as JSON: ${path ? path.slice(1) : "it"} is ${why}`)
+  switch (typeof v) {
+    case "bigint":
+      throw bad("a bigint; use a string or a number")
+    case "function":
+    case "symbol":
+      throw bad(`a ${typeof v}`)
+    case "number":
+      if (!Number.isFinite(v)) throw bad(`${v}`)
+      return
+    case "object":
+      break
+    default:
+      return
+  }
+  if (v === null) return
+  if (typeof v.toJSON === "function") return
+  if (around.includes(v)) throw bad("part of itself")
+  if (v instanceof Map || v instanceof Set || v instanceof Promise || ArrayBuffer.isView(v) || v instanceof ArrayBuffer || v instanceof Error)
+    throw bad(`a ${v.constructor?.name || "value"}, which JSON would write as {}; make a plain object, an array or a string of it`)
+  around.push(v)
+  if (Array.isArray(v)) v.forEach((x, k) => check(x, what, `${path}.${k}`, around))
+  else for (const k of Object.keys(v)) check(v[k], what, `${path}.${k}`, around)
+  around.pop()
 }
 
 // Timers, sorted by time; equal ones by age.
@@ -115,16 +253,24 @@ global.setImmediate = (fn: Function, ...args: unknown[]) => timer(false, fn, 0, 
 global.clearTimeout = global.clearInterval = global.clearImmediate = clear
 Math.random = () => host.random()
 
+// The parser of the engine calls itself for each level. It would use up the guest's stack, which ends the run, before it
+// finds out by itself.
+const parse = JSON.parse, maxNesting = 4000
+JSON.parse = function (text: any, reviver?: any) {
+  if (typeof text === "string" && text.length > maxNesting && host.nesting(text) > maxNesting) throw new RangeError(`the JSON is nested more than ${maxNesting} levels deep`)
+  return parse(text, reviver)
+}
+
 /** Ends the run with a failure. */
-export function fail(e: any) {
-  const kind = e?.name === "Cancelled" ? "cancelled" : "error"
-  const message = e instanceof Error ? `${e.name}: ${e.message}` : String(e)
+function fail(e: any) {
+  const kind = cancelled.signal.aborted && (e instanceof Cancelled || e === cancelled.signal.reason) ? "cancelled" : "error"
+  const message = kind === "cancelled" ? e.message : e instanceof Error ? `${e.name}: ${e.message}` : String(e)
   host.finish(false, JSON.stringify({ kind, message, stack: e?.stack ? String(e.stack) : "" }))
 }
 
 host.hooks({
   describe() {
-    return JSON.stringify({ sdk: "ts/0.1.0", workflows: [...workflows.values()].map(({ fn, ...d }) => d), hosts: [] })
+    return JSON.stringify({ sdk: "ts/0.1.0", workflows: [...workflows.values()].map(({ fn, ...d }) => d), hosts: [], keys: keys.length ? keys : undefined })
   },
   start() {
     const head = JSON.parse(host.answer(0, 0, true)!)
@@ -132,15 +278,18 @@ host.hooks({
     const d = workflows.get(head.workflow)
     if (!d) return fail(new Error(`this module has no workflow ${JSON.stringify(head.workflow)}`))
     cancellation = host.call("cancelled", "{}")
-    const context: Context = { run: head.run, module: head.module, workflow: head.workflow, url: head.url, signal: new AbortController().signal }
+    const context: Context = { run: head.run, module: head.module, workflow: head.workflow, url: head.url, signal: cancelled.signal }
     const result = (async () => d.fn(input ? JSON.parse(input) : undefined, context))()
-    result.then((v) => host.finish(true, JSON.stringify(v) ?? "null")).catch(fail)
+    result.then((v) => host.finish(true, toJSON(v, "the output"))).catch(fail)
   },
   resume() {
     arrived = [...pending.keys()].filter((n) => host.answered(n))
     if (cancellation && host.answered(cancellation)) {
+      const head = JSON.parse(host.answer(cancellation, 0, true)!)
       cancellation = 0
-      fail(Object.assign(new Error("the run was cancelled"), { name: "Cancelled" }))
+      const reason = new Cancelled(head)
+      reason.stack = ""
+      cancelled.abort(reason)
     }
   },
   deliver() {
@@ -166,6 +315,8 @@ host.hooks({
   blocked() {
     const lines = [...pending].map(([n, p]) => `call ${n}: ${p.kind} at ${p.at}`)
     for (const t of timers) lines.push(`timer at ${t.site}`)
+    lines.push(...awaits())
+    if (lines.length === 0) lines.push(...lost())
     return lines.join("\n") || "the workflow waits for a promise that nothing will settle"
   },
   rejected(promise, reason, handled) {

@@ -21,12 +21,36 @@ export function site(): string {
   }
 }
 
+/** A place as text. */
+export const placeName = (place: number) => `${sources[Math.floor(place / 2 ** 20)]}:${place & 0xfffff}`
+
+/** Where the async functions of the user's code await: two lines for each, as the engine reads them. */
+export function awaits(): string[] {
+  return await_(host.awaits(), "await")
+}
+
+/** The same for functions that awaited what nothing could settle any more. */
+export function lost(): string[] {
+  return await_(host.lost(), "awaits a promise that nothing can settle any more")
+}
+
+function await_(all: (string | number)[], state: string): string[] {
+  const user: string[] = [], packages: string[] = []
+  for (let k = 0; k < all.length; k += 2) {
+    const place = all[k + 1] as number
+    if (place < 0) continue
+    ;(isPackage[Math.floor(place / 2 ** 20)] ? packages : user).push(`${state}\n    ${all[k] || "<anonymous>"}  ${placeName(place)}`)
+  }
+  return user.length > 0 ? user : packages
+}
+
 ;(Error as any).prepareStackTrace = (_: Error, frames: any[]) => {
   const lines: string[] = []
   for (const f of frames) {
     const file = f.getFileName()
     if (file === "flawless:prelude") continue
-    let at = file ?? "native"
+    if (!file || f.isNative?.()) continue
+    let at = file
     if (file === "bundle.js") {
       const place = host.locate(f.getLineNumber(), f.getColumnNumber())
       if (place < 0) continue

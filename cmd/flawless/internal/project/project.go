@@ -1,6 +1,6 @@
-// Package project creates and builds the projects of users: a directory with a workflow in Go or Rust.
+// Package project creates and builds the projects of users: a directory with a workflow in Go, Rust or TypeScript.
 //
-// It writes files, and runs the go command and cargo. It knows nothing of servers or of what a module does.
+// It writes files, and runs the go command, cargo and tsc. It knows nothing of servers or of what a module does.
 package project
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/gosdk"
 	"github.com/flawless-engine/flawless/sdk/rust"
+	"github.com/flawless-engine/flawless/sdk/ts"
 )
 
 // Project is a project to be created.
@@ -59,7 +60,7 @@ func (p *Project) Write(ctx context.Context, lang string) error {
 		}
 		return errors.Join(p.writeTemplates(l.template), p.writeSDK(l.sdk))
 	}
-	return fmt.Errorf("unknown language %q; use --lang go or --lang rust: %w", lang, flawless.Invalid)
+	return fmt.Errorf("unknown language %q; use --lang go, --lang rust or --lang ts: %w", lang, flawless.Invalid)
 }
 
 func (p *Project) writeTemplates(from string) error {
@@ -80,7 +81,8 @@ func (p *Project) writeTemplates(from string) error {
 			return err
 		}
 		rel := strings.TrimSuffix(strings.TrimPrefix(path, from+"/"), ".tmpl")
-		return writeFile(filepath.Join(p.Dir, strings.Replace(rel, "dot-", ".", 1)), []byte(b.String()))
+		rel = strings.Replace(strings.Replace(rel, "dot-", ".", 1), "name.ts", p.Name+".ts", 1)
+		return writeFile(filepath.Join(p.Dir, rel), []byte(b.String()))
 	})
 }
 
@@ -122,7 +124,7 @@ func writeFile(name string, b []byte) error {
 	return os.WriteFile(name, b, 0o644)
 }
 
-//go:embed template template-rust
+//go:embed template template-rust template-ts
 var templates embed.FS
 
 // languages has the template and the SDK for each language.
@@ -132,4 +134,5 @@ var languages = []struct {
 }{
 	{"go", "template", gosdk.Source()},
 	{"rust", "template-rust", rust.Source},
+	{"ts", "template-ts", ts.Source},
 }

@@ -1,25 +1,26 @@
-// What a workflow imports as "flawless".
-import { ask, type Context, define, note } from "../loop"
+// What a workflow imports as "flawless". Types and their contracts for users are in ../../flawless.d.ts.
+import { type Context, define } from "../loop"
+import { schemaOf, validated } from "./schema"
 
-export function workflow<I, O>(name: string, fn: (input: I, context: Context) => O | Promise<O>, about: { doc?: string; input?: object; output?: object } = {}) {
-  define({ name, fn, ...about })
+export { CallError, Cancelled, shielded } from "../loop"
+export { await_ as awaitRun, ChildError, spawn } from "./child"
+export { data as setData, label as setLabel, log, now, runID, secret, sleep } from "./run"
+export { messages, receive, receiveMessage, send } from "./message"
+export { promise } from "./promise"
+export { state } from "./state"
+export { saga, UndoError } from "./saga"
+export { fresh } from "./fresh"
+export { honoursKeys, Interrupted } from "./key"
+
+/** Registers a workflow. The manifest has its schemas; an input is checked before the function is called. */
+export function workflow(name: string, fn: (input: any, context: Context) => unknown, about: { doc?: string; input?: unknown; output?: unknown } = {}) {
+  if (typeof name !== "string" || typeof fn !== "function") throw new TypeError(`workflow("name", async (input, context) => …): the first argument is a name and the second a function`)
+  define({
+    name,
+    doc: about.doc,
+    input: schemaOf(about.input),
+    output: schemaOf(about.output),
+    fn: async (input, context) => fn(await validated(about.input, input, "the input"), context),
+  })
   return fn
-}
-
-export const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms))
-
-export async function spawn<O>(workflow: string, input: unknown, o: { module?: string } = {}): Promise<O> {
-  return JSON.parse((await ask("spawn", { workflow, ...o }, JSON.stringify(input ?? null))).text())
-}
-
-export async function receive<M>(type: string): Promise<M> {
-  return JSON.parse((await ask("receive", { type })).text())
-}
-
-export async function send(to: string, type: string, message: unknown) {
-  await ask("send", { to, type }, JSON.stringify(message))
-}
-
-export function setData(value: unknown) {
-  note("data", {}, JSON.stringify(value))
 }

@@ -1,0 +1,330 @@
+package tsbuild_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/rehearsal"
+	"github.com/flawless-engine/flawless/internal/source"
+	"github.com/flawless-engine/flawless/internal/tsbuild"
+	"github.com/flawless-engine/flawless/internal/tsbuild/preludebuild"
+)
+
+// project writes files into a new folder. Without a package.json, it gets one.
+func project(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "shop")
+	write := func(name, text string) {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("package.json", `{"name":"shop"}`)
+	for name, text := range files {
+		write(name, text)
+	}
+	return dir
+}
+
+func build(t *testing.T, code string) tsbuild.Built {
+	t.Helper()
+	b, err := tsbuild.Build(t.Context(), project(t, map[string]string{"shop.ts": code}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// runtime is shared: it compiles the engine once.
+var runtime = sync.OnceValues(func() (*guest.Runtime, error) {
+	dir, err := os.MkdirTemp("", "tsbuild")
+	if err != nil {
+		return nil, err
+	}
+	return guest.NewRuntime(context.Background(), guest.Options{CacheDir: dir})
+})
+
+// echo answers with what it was asked.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{"method": r.Method, "path": r.URL.Path, "body": string(body), "type": r.Header.Get("Content-Type")})
+}
+
+func options(t *testing.T, bin []byte, workflow, input string) rehearsal.Options {
+	t.Helper()
+	rt, err := runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rehearsal.Options{Guest: rt, Binary: bin, Workflow: workflow, Input: []byte(input), Outside: http.HandlerFunc(echo), File: "shop"}
+}
+
+// TestWorkflows runs workflows to their ends, with virtual time, and compares how they end.
+func TestWorkflows(t *testing.T) {
+	t.Parallel()
+	bin := build(t, workflows).Module
+	for name, want := range map[string]string{
+		"hello":    `completed "Hello, Ann!"`,
+		"race":     `completed "quick"`,
+		"post":     `completed {"status":200,"ok":true,"got":{"body":"{\"n\":1}","method":"POST","path":"/charges","type":"application/json"}}`,
+		"children": `completed {"twice":42,"wrong":"ChildError failed error: RangeError: negative"}`,
+		"messages": `completed [{"n":1},{"n":2}]`,
+		"counter":  `completed {"n":3}`,
+		"expired":  `completed "CallError expired"`,
+		"trip":     `failed error: Error: full | took flight, took hotel, undid hotel, undid flight`,
+		"throws":   "failed error: RangeError: no such order\n    at charge (shop.ts:48)\n    at <anonymous> (shop.ts:50)",
+		"rejects":  `failed error: Error: nobody catches this`,
+		"stuck":    "failed stuck: the run waits for nothing: no call, timer or message can ever wake it\nawaits a promise that nothing can settle any more\n    stuck  shop.ts:59\nawaits a promise that nothing can settle any more\n    never  shop.ts:56",
+		"nested":   `completed ["RangeError","ok"]`,
+		"deep":     `completed "RangeError"`,
+		"bigint":   `failed error: TypeError: the output cannot be written as JSON: a.1.b is a bigint; use a string or a number`,
+		"map":      `failed error: TypeError: the output cannot be written as JSON: it is a Map`,
+		"circle":   `failed error: TypeError: the output cannot be written as JSON: self is part of itself`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := rehearsal.Run(t.Context(), options(t, bin, name, `{"name":"Ann"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := string(r.Run.Status) + " " + string(r.Run.Output)
+			if f := r.Run.Failure; f != nil {
+				got = fmt.Sprintf("%s %s: %s\n%s", r.Run.Status, f.Kind, f.Message, f.Stack)
+			}
+			want, data, _ := strings.Cut(want, " | ")
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("it ended with\n%s\nwant\n%s", got, want)
+			}
+			if data != "" && string(r.Data) != fmt.Sprintf("%q", data) {
+				t.Errorf("its data is %s, want %q", r.Data, data)
+			}
+		})
+	}
+}
+
+const workflows = `import { awaitRun, fresh, promise, receive, runID, saga, send, setData, sleep, spawn, state, workflow } from "flawless"
+
+workflow("hello", async (p: { name: string }) => {
+  await sleep("1h")
+  return "Hello, " + p.name + "!"
+})
+workflow("race", () => Promise.race([sleep("1m").then(() => "quick"), sleep("14d").then(() => "slow")]))
+workflow("post", async () => {
+  const r = await fetch("https://pay.example/charges", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ n: 1 }) })
+  return { status: r.status, ok: r.ok, got: await r.json() }
+})
+workflow("twice", async (n: number) => {
+  if (n < 0) throw new RangeError("negative")
+  await sleep(50)
+  return 2 * n
+})
+workflow("children", async () => {
+  const good = spawn<number>("twice", 21), bad = spawn<number>("twice", -1)
+  const wrong = await bad.wait().catch((e) => e.name + " " + e.status + " " + e.kind + ": " + e.message.replace(/^.*failed: /, ""))
+  return { twice: await good, wrong }
+})
+workflow("messages", async () => {
+  await send(runID(), "note", { n: 1 })
+  await send(runID(), "note", { n: 2 })
+  return [await receive("note"), await receive("note")]
+})
+workflow("counter", async () => {
+  const c = state<{ n: number }>("counter")
+  await Promise.all([1, 2, 3].map(() => c.update(async (v) => { await sleep(10); return { n: (v?.n ?? 0) + 1 } })))
+  return c.get()
+})
+workflow("expired", async () => {
+  try {
+    return await promise("approve", { expires: "2d" })
+  } catch (e: any) {
+    return e.name + " " + e.kind
+  }
+})
+workflow("trip", () => {
+  const did: string[] = []
+  const note = (what: string) => { did.push(what); setData(did.join(", ")) }
+  return saga(async (s) => {
+    await s.step("flight", async () => { note("took flight") }, async () => { await sleep("1s"); note("undid flight") })
+    await s.step("hotel", async () => { note("took hotel"); await sleep("1s"); throw new Error("full") }, async () => { note("undid hotel") })
+  })
+})
+function charge(): never {
+  throw new RangeError("no such order")
+}
+workflow("throws", async () => charge())
+workflow("rejects", async () => {
+  void Promise.reject(new Error("nobody catches this"))
+  await sleep("1h")
+})
+async function never() {
+  await new Promise(() => {})
+}
+workflow("stuck", async function stuck() {
+  await never()
+})
+workflow("nested", async () => [200_000, 3000].map((n) => {
+  try {
+    JSON.parse("[".repeat(n) + "]".repeat(n))
+    return "ok"
+  } catch (e: any) {
+    return e.name
+  }
+}))
+workflow("deep", async () => {
+  const f = (n: number): number => 1 + f(n + 1)
+  try {
+    return f(0)
+  } catch (e: any) {
+    return e.name
+  }
+})
+workflow("bigint", async () => ({ a: [1, { b: 10n }] }))
+workflow("map", async () => new Map([[1, 2]]))
+workflow("circle", async () => {
+  const a: any = {}
+  a.self = a
+  return a
+})
+`
+
+// TestCrashEverywhere kills the engine before and after each write of a workflow that does a little of everything.
+func TestCrashEverywhere(t *testing.T) {
+	t.Parallel()
+	bin := build(t, `import { receive, runID, saga, send, sleep, state, workflow } from "flawless"
+workflow("shop", async (order: { id: string }) => saga(async (s) => {
+  const paid = await s.step("pay", async () => (await fetch("https://pay.example/charges", { method: "POST", body: order.id })).json(), () => fetch("https://pay.example/refunds", { method: "POST" }))
+  await state<number>("sold").update((n) => (n ?? 0) + 1)
+  await send(runID(), "packed", { by: Math.random() < 2 ? "Ann" : "" })
+  const first = await Promise.race([receive<{ by: string }>("packed"), sleep("1h").then(() => undefined)])
+  await sleep("1d")
+  if (order.id === "bad") throw new Error("no such order")
+  return { paid: paid.body, by: first?.by, at: new Date().toISOString() }
+}))`).Module
+	for _, input := range []string{`{"id":"o-1"}`, `{"id":"bad"}`} {
+		report, err := rehearsal.CrashEverywhere(t.Context(), options(t, bin, "shop", input), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range report.Faults {
+			t.Errorf("%s: %s", input, f)
+		}
+		if report.Crashes < 20 {
+			t.Errorf("%s: only %d crashes", input, report.Crashes)
+		}
+		if want := map[string]int{`{"id":"o-1"}`: 1, `{"id":"bad"}`: 2}[input]; len(report.Result.Requests) != want {
+			t.Errorf("%s: %d requests, want %d", input, len(report.Result.Requests), want)
+		}
+	}
+}
+
+// TestBadProjects: what is wrong is said with the file and line, and what to do.
+func TestBadProjects(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"no entry":          {map[string]string{"lib/a.ts": ""}, []string{"there is no file with workflows", `"source" in package.json`, "shop.ts"}},
+		"broken manifest":   {map[string]string{"package.json": "{", "shop.ts": ""}, []string{"package.json is not valid JSON"}},
+		"syntax error":      {map[string]string{"shop.ts": "let a = 1\nlet b = {{"}, []string{"shop.ts:2:10", "Expected identifier"}},
+		"missing package":   {map[string]string{"shop.ts": `import "left-pad"`}, []string{`Could not resolve "left-pad"`, "shop.ts:1:8", "npm install"}},
+		"missing file":      {map[string]string{"shop.ts": `import "./pay"`}, []string{`Could not resolve "./pay"`, "shop.ts:1:8"}},
+		"files":             {map[string]string{"shop.ts": "import fs from 'node:fs'\nfs"}, []string{"node:fs", "shop.ts:1:", "guests have no files"}},
+		"sockets":           {map[string]string{"shop.ts": "import net from 'net'\nnet"}, []string{"net", "shop.ts:1:", "guests have no sockets"}},
+		"native code":       {map[string]string{"shop.ts": "import x from './x.node'\nx", "x.node": "\x7fELF"}, []string{"x.node", "native code", "shop.ts:1:"}},
+		"top-level await":   {map[string]string{"shop.ts": "export const a = await Promise.resolve(1)"}, []string{"shop.ts:1:", "await"}},
+		"a package's files": {map[string]string{"shop.ts": "import 'p'", "node_modules/p/index.js": "require('child_process')", "node_modules/p/package.json": `{"name":"p","main":"index.js"}`}, []string{"node_modules/p/index.js:1", "child_process", "guests have no processes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := tsbuild.Build(t.Context(), project(t, row.files))
+			if err == nil || !errors.Is(err, flawless.Invalid) {
+				t.Fatalf("error %v, want one that is Invalid", err)
+			}
+			for _, text := range row.want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("the error lacks %q:\n%v", text, err)
+				}
+			}
+		})
+	}
+}
+
+func TestLargeBundleIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := project(t, map[string]string{"shop.ts": `import { text } from "./text"; export default text`, "text.ts": "export const text = " + fmt.Sprintf("%q", strings.Repeat("x", 21<<20))})
+	if _, err := tsbuild.Build(t.Context(), dir); !errors.Is(err, flawless.TooLarge) || !strings.Contains(err.Error(), "20 MiB") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestModuleHasSources: the project's own files, under the names that stacks and call sites have, and no package.
+func TestModuleHasSources(t *testing.T) {
+	t.Parallel()
+	b, err := tsbuild.Build(t.Context(), project(t, map[string]string{
+		"package.json": `{"name":"@acme/shop","source":"src/orders.ts"}`, "src/orders.ts": `import "../lib/pay"; import "p"`, "lib/pay.ts": "export const pay = 1",
+		"node_modules/p/index.js": "globalThis.p = 1", "node_modules/p/package.json": `{"name":"p"}`,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Name != "shop" {
+		t.Errorf("its name is %q", b.Name)
+	}
+	bin, left, err := source.Add(b.Module, b.Sources)
+	if err != nil || len(left) > 0 {
+		t.Fatal(left, err)
+	}
+	var names []string
+	for _, f := range source.Read(bin) {
+		names = append(names, f.Name)
+	}
+	if got := strings.Join(names, " "); got != "lib/pay.ts src/orders.ts" {
+		t.Errorf("the module has the sources %q", got)
+	}
+}
+
+// TestPreludeIsCurrent checks that prelude.js was made of the sources.
+func TestPreludeIsCurrent(t *testing.T) {
+	t.Parallel()
+	want, err := preludebuild.Build("../../sdk/ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("prelude.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("prelude.js is not what sdk/ts/prelude gives: run go generate ./internal/tsbuild")
+	}
+}
+
+// TestSleepIsVirtual: a run of a year takes a moment.
+func TestSleepIsVirtual(t *testing.T) {
+	t.Parallel()
+	bin := build(t, `import { sleep, workflow } from "flawless"
+workflow("shop", async () => { for (let k = 0; k < 365; k++) await sleep("1d") })`).Module
+	r, err := rehearsal.Run(t.Context(), options(t, bin, "shop", "null"))
+	if err != nil || r.Virtual != 365*24*time.Hour {
+		t.Errorf("%v of virtual time, %v", r.Virtual, err)
+	}
+}
