@@ -398,12 +398,16 @@ func given(x flawless.Decision) map[string]any {
 	out := map[string]any{"resolution": x.Resolution}
 	switch x.Resolution {
 	case flawless.Respond:
-		out["body"] = x.Body
+		if len(x.Body) > 0 { // the API takes an empty member for a mistake
+			out["body"] = x.Body
+		}
 		if x.Status != 0 {
 			out["status"] = x.Status
 		}
 	case flawless.Tell:
-		out["text"] = x.Text
+		if x.Text != "" {
+			out["text"] = x.Text
+		}
 	}
 	return out
 }
