@@ -165,9 +165,6 @@ func asciiJSON(x any) (template.JS, error) {
 
 // bulk changes many runs: those that were selected, or all that match a filter.
 func (c *console) bulk(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
-	}
 	form := v.r.PostForm
 	i := slices.IndexFunc(bulkVerbs(), func(x verb) bool { return x.Name == form.Get("verb") })
 	if i < 0 {

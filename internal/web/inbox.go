@@ -218,9 +218,6 @@ func (d *doubts) page(n int) (pages int) {
 func (c *console) inbox(v *visit) error { return v.showInbox(http.StatusOK, nil) }
 
 func (v *visit) showInbox(status int, problem error) error {
-	if err := v.r.ParseForm(); err != nil {
-		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
-	}
 	q := v.r.URL.Query()
 	if v.tidy(q) {
 		return nil
@@ -240,7 +237,7 @@ func (v *visit) showInbox(status int, problem error) error {
 		"Decided": q.Get("decided"), "Ref": "", "Call": 0, "Next": "", "Self": f.link(0, nil),
 		"Link": func(page int) string { return f.link(page, nil) }, "Open": func(x doubt) string { return f.link(n+1, &x) }}
 	if problem != nil {
-		d["Problem"] = sentence(problem.Error())
+		d["Problem"] = reason(problem)
 	}
 	id, call := v.r.Form.Get("run"), 0
 	if id, err = url.QueryUnescape(id); err != nil {
@@ -259,6 +256,11 @@ func (v *visit) showInbox(status int, problem error) error {
 			return err
 		}
 	}
+	given := url.Values{}
+	if problem != nil && d["Call"] == call { // what was typed about this call, but not what was about another one
+		given = v.r.PostForm
+	}
+	d["Given"], d["Picked"] = given, func(name, ref string) bool { return slices.Contains(given[name], ref) }
 	if i := slices.IndexFunc(rows, func(x doubt) bool { return x.Run.ID == id && x.Call == d["Call"] }); i >= 0 && len(rows) > 1 {
 		d["Next"] = rows[(i+1)%len(rows)].Ref() // so that people can go on with the next one
 	}
@@ -291,9 +293,6 @@ func decisionOf(form url.Values) (x flawless.Decision, err error) {
 
 // decide takes a decision of a person about one call, or about many.
 func (c *console) decide(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
-	}
 	form := v.r.PostForm
 	x, err := decisionOf(form)
 	if err != nil {
@@ -399,12 +398,16 @@ func given(x flawless.Decision) map[string]any {
 	out := map[string]any{"resolution": x.Resolution}
 	switch x.Resolution {
 	case flawless.Respond:
-		out["body"] = x.Body
+		if len(x.Body) > 0 { // the API takes an empty member for a mistake
+			out["body"] = x.Body
+		}
 		if x.Status != 0 {
 			out["status"] = x.Status
 		}
 	case flawless.Tell:
-		out["text"] = x.Text
+		if x.Text != "" {
+			out["text"] = x.Text
+		}
 	}
 	return out
 }

@@ -328,6 +328,30 @@ func TestOneDecisionForMany(t *testing.T) {
 	}
 }
 
+// TestRefusedDecisionKeepsWhatWasTyped checks that nothing has to be typed twice, and that it is not given for another call.
+func TestRefusedDecisionKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	s := inboxOf(t, 2)
+	_, page := s.get("/inbox")
+	group := found(t, page, `name="group" value="([^"]*)"`)
+	given := url.Values{"run": {"a-1"}, "call": {"2"}, "resolution": {"response"}, "status": {"99"}, "body": {`{"id":"<b>"}`}, "note": {"as they say"}, "group": {group}, "pick": {"call=2&run=a-0"}}
+	resp, page := s.send("POST", "/inbox", given)
+	if resp.StatusCode != http.StatusBadRequest || strings.Contains(text(page), "invalid.") {
+		t.Errorf("status %d: %s", resp.StatusCode, text(page))
+	}
+	wants(t, "the form", page, `value="response" required checked`, `name="status" value="99"`, `{&#34;id&#34;:&#34;&lt;b&gt;&#34;}</textarea>`, `name="note" value="as they say"`,
+		`value="`+group+`" checked`, `value="call=2&amp;run=a-0" checked`)
+	given.Del("group")
+	given.Del("pick")
+	given.Set("status", "200")
+	if resp, _ := s.send("POST", "/inbox", given); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the decision: status %d", resp.StatusCode)
+	}
+	if resp, page := s.send("POST", "/inbox", given); resp.StatusCode != http.StatusConflict || strings.Contains(page, `value="as they say"`) {
+		t.Errorf("the second decision: status %d, and what was typed is there again: %t", resp.StatusCode, strings.Contains(page, `value="as they say"`))
+	}
+}
+
 func TestDecisionLeadsToTheNextCall(t *testing.T) {
 	t.Parallel()
 	s := inboxOf(t, 3)

@@ -219,9 +219,6 @@ func (v *visit) tabs(q url.Values, stats flawless.Stats) ([]tab, error) {
 
 // changeView saves the question of a page under a name for all who use the server, or removes it.
 func (c *console) changeView(v *visit) error {
-	if err := v.r.ParseForm(); err != nil {
-		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
-	}
 	form := v.r.PostForm
 	name, query := strings.TrimSpace(form.Get("name")), form.Get("query")
 	var err error

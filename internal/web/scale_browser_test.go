@@ -168,6 +168,24 @@ func TestServerKilledUnderOpenPage(t *testing.T) {
 	b.until(`document.querySelector('#r-w-40').classList.contains('gone')`)
 }
 
+// TestServerKilledUnderAForm sends a form while the server is away: nothing is lost, and sending it again works.
+func TestServerKilledUnderAForm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	b := newBrowser(t)
+	b.load(s.URL + "/modules/guest/start/order")
+	b.eval(`const f = n => document.getElementsByName(n)[0]; f('in/id').value = 'o-1'; f('in/cents').value = '5'; f('id').value = 'kept'; ''`)
+	address := s.Listener.Addr().String()
+	s.kill()
+	b.until(`document.querySelector('#lost') !== null`)
+	b.eval(`document.querySelector('button[value=start]').click(); ''`)
+	b.until(`document.querySelector('#lost')?.textContent.startsWith('Nothing was sent') && document.getElementsByName('in/id')[0].value === 'o-1'`)
+	s.up(address)
+	b.until(`document.querySelector('#lost') === null`)
+	b.eval(`document.querySelector('button[value=start]').click(); ''`)
+	b.until(`location.pathname === '/runs/kept' && document.querySelector('.pill')?.textContent.includes('Completed')`)
+}
+
 // TestRowsStayWhileRunsGoOn starts and ends many runs while a page is open.
 func TestRowsStayWhileRunsGoOn(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
+	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"maps"
 	"net/http"
@@ -133,6 +135,7 @@ func (v *visit) funcs() template.FuncMap {
 		"says":   func(r flawless.Run) []piece { return explain(r, v.now()) },
 		"number": number,
 		"json":   pretty,
+		"large":  large,
 		"short":  shorten,
 		"host":   bareURL,
 		"lines":  func(text string) bool { return strings.ContainsRune(text, '\n') }, // an <input> has one line
@@ -166,6 +169,19 @@ func (v *visit) funcs() template.FuncMap {
 	}
 	maps.Copy(all, admin.Funcs())
 	return all
+}
+
+// maxWritten is the size of the largest value that is a part of a page, in bytes. Others are fetched when people ask for them.
+const maxWritten = 64 << 10
+
+// large returns a text that differs for different values if a value is too large for a page, and otherwise "".
+func large(value json.RawMessage) string {
+	if len(value) <= maxWritten {
+		return ""
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(value)
+	return strconv.FormatUint(sum.Sum64(), 36)
 }
 
 // dict makes what a template is called with, from names and values.

@@ -89,9 +89,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept, Cookie")
-	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	c.pages.ServeHTTP(w, r)
 }
+
+// maxForm is the size of the largest form, in bytes.
+const maxForm = 1 << 20
 
 // policy is the Content-Security-Policy of all pages.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
@@ -147,10 +150,27 @@ func (c *console) page(f func(v *visit) error) http.HandlerFunc {
 		}
 		defer cl.Close()
 		v := &visit{console: c, w: w, r: r, client: cl, base: basePath(r)}
+		if err := readForm(r); err != nil {
+			v.fail(err)
+			return
+		}
 		if err := f(v); err != nil {
 			v.fail(err)
 		}
 	}
+}
+
+// readForm reads the form of a request, once for all pages: a part of a form must not be taken for the whole.
+func readForm(r *http.Request) error {
+	err := r.ParseForm()
+	large := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &large):
+		return fmt.Errorf("a form can have at most %d MiB, and nothing was done; go back to change it, or use the command, which reads files: %w", maxForm>>20, flawless.TooLarge)
+	case err != nil && r.Method == http.MethodPost:
+		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
+	}
+	return nil
 }
 
 // validBase matches paths that a proxy may serve the console at.
@@ -178,13 +198,15 @@ func (v *visit) fail(err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, flawless.Invalid):
 		status = http.StatusBadRequest
+	case errors.Is(err, flawless.TooLarge):
+		status = http.StatusRequestEntityTooLarge
 	}
 	if status == http.StatusUnauthorized {
 		v.showLogin(status, "")
 		return
 	}
 	titles := map[int]string{http.StatusNotFound: "Not found", http.StatusServiceUnavailable: "The server does not accept requests at the moment",
-		http.StatusConflict: "Somebody was faster", http.StatusBadRequest: "The request is not valid", http.StatusUnprocessableEntity: "The request is not valid"}
+		http.StatusConflict: "Somebody was faster", http.StatusRequestEntityTooLarge: "The form is too large", http.StatusBadRequest: "The request is not valid", http.StatusUnprocessableEntity: "The request is not valid"}
 	title := titles[status]
 	if title == "" {
 		title = "That did not work"
@@ -192,7 +214,12 @@ func (v *visit) fail(err error) {
 	if status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", "5")
 	}
-	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": sentence(strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))), "Retry": status == http.StatusServiceUnavailable}})
+	v.show(status, "error.html", &view{Title: title, Data: map[string]any{"Status": status, "Text": reason(err), "Retry": status == http.StatusServiceUnavailable}})
+}
+
+// reason returns an error as a sentence, without its code.
+func reason(err error) string {
+	return sentence(strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err))))
 }
 
 // inProcess is a transport that calls a handler in the same process. Answers are held in memory, except for streams of events.

@@ -317,6 +317,28 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLargeFormsAreRefusedAsAWhole checks that no form is taken for what fits of it.
+func TestLargeFormsAreRefusedAsAWhole(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("wait", "sleeper", 72, nil)
+	long := strings.Repeat("x", 2<<20)
+	for path, form := range map[string]url.Values{
+		"/inbox": {"body": {long}}, "/runs": {"note": {long}}, "/runs/sleeper/terminate": {"note": {long}}, "/runs/sleeper/fork": {"body": {long}},
+		"/modules/guest/start/echo": {"in": {long}}, "/new/schedule": {"input": {long}}, "/secrets": {"value": {long}},
+	} {
+		if resp, page := s.send("POST", path, form); resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(page, "at most 1 MiB, and nothing was done") {
+			t.Errorf("POST %s: status %d", path, resp.StatusCode)
+		}
+	}
+	if r, err := s.client.Run(t.Context(), "sleeper", false); err != nil || r.Status.Ended() {
+		t.Errorf("the run is %s, %v", r.Status, err)
+	}
+	if resp, _ := s.send("POST", "/runs/sleeper/pause", url.Values{"note": {"100 %"}}); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("a small form: status %d", resp.StatusCode)
+	}
+}
+
 func TestSecondDecisionIsRefusedInWords(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")

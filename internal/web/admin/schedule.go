@@ -236,10 +236,6 @@ func newSchedule(v *Visit) error {
 	p := &schedulePage{New: true, Filled: v.R.PostForm}
 	if v.R.Method == http.MethodGet {
 		p.Filled = url.Values{"workflow": {v.R.URL.Query().Get("workflow")}}
-	} else if err := v.R.ParseForm(); err != nil {
-		return fmt.Errorf("reading the form: %v: %w", err, flawless.Invalid)
-	} else {
-		p.Filled = v.R.PostForm
 	}
 	status := http.StatusOK
 	switch p.Get("do") {

@@ -153,6 +153,17 @@ function found(mark) {
   lostAt = 0
 }
 
+// A form that is sent to a server that is away would be replaced by an error of the browser, and lost with all that was typed.
+function keepForms(e) {
+  const notice = $('#lost')
+  if (!lostAt || !notice) return
+  e.preventDefault()
+  e.stopImmediatePropagation()
+  notice.textContent = 'Nothing was sent, because the server does not answer. What you have typed stays here: try again when this line has gone.'
+  notice.scrollIntoView({ block: 'nearest' })
+  say(notice.textContent)
+}
+
 /** Begins to follow the runs, if the page is one that can. */
 export function follow() {
   const mark = $('#live')
@@ -170,6 +181,7 @@ export function follow() {
     },
   })
   stream.open()
+  addEventListener('submit', keepForms, { capture: true })
   // A browser has six connections to a server, so pages that nobody sees give theirs back, and catch up later.
   document.addEventListener('visibilitychange', () => { if (document.hidden) stream.close(); else stream.open() })
   addEventListener('pagehide', () => stream.close())

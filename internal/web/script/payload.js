@@ -1,6 +1,7 @@
 // What a call, a run or a message carries: as a tree, as it is, as bytes, and its headers. Nothing in it is ever interpreted.
 import { copy } from './copy.js'
 import { base, h, $, number } from './dom.js'
+import { ask as askAPI } from './past.js'
 
 const maxChildren = 200,
   maxHex = 16 << 10,
@@ -35,6 +36,10 @@ function valueOf(body, raw) {
   }
 }
 
+/** A string as JSON. Megabytes in one element would stop the page. */
+const long = text =>
+  text.length > maxRaw ? `${JSON.stringify(text.slice(0, maxRaw))} … and ${size(text.length - maxRaw)} more; download it to see all` : JSON.stringify(text)
+
 /** The value as a tree that opens level by level. Closed branches have no elements in the page. */
 export function tree(value, name = '', depth = 2) {
   const label = name === '' ? [] : [h('span', { class: 'j-key' }, name), ': ']
@@ -44,7 +49,7 @@ export function tree(value, name = '', depth = 2) {
       'div',
       { class: 'j-leaf' },
       ...label,
-      h('span', { class: `j-${kind}` }, kind === 'string' ? JSON.stringify(value) : String(value))
+      h('span', { class: `j-${kind}` }, kind === 'string' ? long(value) : String(value))
     )
   }
   const keys = Object.keys(value),
@@ -186,20 +191,29 @@ export function curl(head, body) {
 /** The address of this page, at a place in it. */
 export const link = hash => location.origin + base + location.pathname.slice(base.length) + location.search + hash
 
+/** What the server has written into an element: a value, or a mark of one that is too large for the page. */
+const written = el => el.dataset?.mark || el.textContent
+
 /** Turns the values that the server has written into a page into viewers, unless they are that already. */
 export function viewers(root = document) {
   for (const el of root.querySelectorAll('[data-payload]')) {
     if (el.querySelector('.payload')) continue
-    el.written = el.textContent
+    el.written = written(el)
+    const { payload: name, load, pick } = el.dataset
+    if (load) {
+      const value = async () => (pick ? pick.split('.') : []).reduce((v, key) => v?.[key], (await askAPI(load)).body)
+      el.replaceChildren(payload({ name, load: value }))
+      continue
+    }
     let body = el.written
     try {
       body = JSON.parse(body)
     } catch {
       /* it is shown as it is */
     }
-    el.replaceChildren(payload({ name: el.dataset.payload, body }))
+    el.replaceChildren(payload({ name, body }))
   }
 }
 
 /** Says whether a fresh copy of a page may change an element: not a viewer whose value is the same, which may be scrolled or open. */
-export const mayMorph = (now, next) => now.written === undefined || now.written !== next.textContent
+export const mayMorph = (now, next) => now.written === undefined || now.written !== written(next)
