@@ -22,11 +22,19 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/tsbuild"
 )
 
 // build compiles an example.
 func build(t *testing.T, name string, flags ...string) []byte {
 	t.Helper()
+	if _, err := os.Stat(filepath.Join(name, "package.json")); err == nil {
+		b, err := tsbuild.Build(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Module
+	}
 	out := filepath.Join(t.TempDir(), name+".wasm")
 	cmd := exec.Command("go", append(append([]string{"build", "-buildmode=c-shared", "-o", out}, flags...), ".")...)
 	cmd.Dir = name
