@@ -19,6 +19,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/rehearsal"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/source"
 	"github.com/flawless-engine/flawless/internal/tsbuild"
 	"github.com/flawless-engine/flawless/internal/tsbuild/preludebuild"
@@ -357,5 +358,118 @@ func TestDocsBuild(t *testing.T) {
 		if err := m.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestTurnLimitEndsEndlessCode: the engine of JavaScript is metered as other code is, in its loops and in regular
+// expressions.
+func TestTurnLimitEndsEndlessCode(t *testing.T) {
+	t.Parallel()
+	rt, err := guest.NewRuntime(t.Context(), guest.Options{TurnUnits: 2e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rt.Close(context.Background()) })
+	bin := build(t, `import { workflow } from "flawless"
+workflow("loop", async () => { for (;;); })
+workflow("expression", async () => /^(a|b|ab)*c$/.test("ab".repeat(20_000)))
+workflow("honest", async () => { let n = 0; for (let k = 0; k < 1_000_000; k++) n += k; return n })`).Module
+	for workflow, want := range map[string]string{"loop": "limit", "expression": "limit", "honest": ""} {
+		o := options(t, bin, workflow, "null")
+		o.Guest = rt
+		r, err := rehearsal.Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if r.Run.Failure != nil {
+			got = r.Run.Failure.Kind
+		}
+		if got != want {
+			t.Errorf("%s ended with %+v", workflow, r.Run.Failure)
+		}
+	}
+}
+
+// TestOtherCodeIsCompared replays a log with changed code: a harmless edit passes, and one that asks for something else is
+// reported with lines of TypeScript on both sides.
+func TestOtherCodeIsCompared(t *testing.T) {
+	t.Parallel()
+	const code = `import { sleep, workflow } from "flawless"
+workflow("shop", async () => {
+  await fetch("https://pay.example/charges", { method: "POST", body: "1" })
+  await sleep("1d")
+  await fetch("https://mail.example/receipts", { method: "POST", body: "2" })
+})
+`
+	r, err := rehearsal.Run(t.Context(), options(t, build(t, code).Module, "shop", "null"))
+	if err != nil || len(r.Requests) != 2 {
+		t.Fatal(r.Requests, err)
+	}
+	rt, err := runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare := func(code string) *flawless.Divergence {
+		t.Helper()
+		m, err := rt.Load(t.Context(), build(t, code).Module, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close(context.Background()) }()
+		got, err := replay.Run(t.Context(), m, r.Run.ID, replay.Records(r.Log), replay.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Divergence
+	}
+	if d := compare(strings.Replace(code, "workflow(\"shop\"", "const greeting = \"hello\"\nconsole.log(greeting)\n\nworkflow(\"shop\"", 1)); d != nil {
+		t.Errorf("a harmless edit diverges: %v", d)
+	}
+	d := compare(strings.Replace(code, "mail.example/receipts", "mail.example/invoices", 1))
+	if d == nil || d.Logged == nil || d.Asked == nil {
+		t.Fatalf("a harmful edit diverges with %+v", d)
+	}
+	if d.Logged.Innermost() != "shop.ts:5" || d.Asked.Innermost() != "shop.ts:5" {
+		t.Errorf("it diverges at %s, logged at %s", d.Asked.Innermost(), d.Logged.Innermost())
+	}
+}
+
+// TestReplayGivesTheSameBits runs a workflow with randomness, timers and garbage again from its log, also from a frozen guest.
+func TestReplayGivesTheSameBits(t *testing.T) {
+	t.Parallel()
+	bin := build(t, `import { sleep, workflow } from "flawless"
+workflow("shop", async () => {
+  const all: unknown[] = []
+  for (let k = 0; k < 30; k++) {
+    all.push({ at: Date.now(), r: Math.random(), u: new Map([[k, "x".repeat(k)]]) })
+    if (k % 7 === 0) all.length = 0
+    await sleep(k)
+  }
+  return all.length
+})`).Module
+	r, err := rehearsal.Run(t.Context(), options(t, bin, "shop", "null"))
+	if err != nil || r.Run.Status != flawless.Completed {
+		t.Fatal(r.Run, err)
+	}
+	rt, err := runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := rt.Load(t.Context(), bin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close(context.Background()) }()
+	var hash string
+	for range 2 {
+		got, err := replay.Run(t.Context(), m, r.Run.ID, replay.Records(r.Log), replay.Options{})
+		if err != nil || got.Divergence != nil {
+			t.Fatal(got.Divergence, err)
+		}
+		if hash != "" && got.Hash != hash {
+			t.Errorf("replays have the hashes %s and %s", hash, got.Hash)
+		}
+		hash = got.Hash
 	}
 }

@@ -42,6 +42,7 @@ func (s *survey) findArms(in *instruction) {
 		if f := &s.frames[k]; f.op == opBlock && !f.arm {
 			f.arm = true
 			s.found.costs[f.cost]--
+			s.markSwitch(f.cost) // of the loop, or of the arm, that the switch is in
 		}
 	}
 }
@@ -52,4 +53,21 @@ func (s *survey) beginArm(end *instruction) {
 	s.merged = append(s.merged, -1)
 	s.found.arms = append(s.found.arms, end.start)
 	s.top().cost = len(s.found.costs) - 1
+	s.markSwitch(s.top().cost)
+}
+
+func (s *survey) markSwitch(cost int) {
+	for len(s.found.switches) <= cost {
+		s.found.switches = append(s.found.switches, false)
+	}
+	s.found.switches[cost] = true
+}
+
+// armCharge returns what is charged for the instructions of an arm. Most of a long one is for rare cases.
+func armCharge(cost int64) int64 {
+	const full, rest = 16, 32
+	if cost <= full {
+		return cost
+	}
+	return full + (cost-full)/rest
 }

@@ -143,7 +143,7 @@ func (b *body) write() {
 			b.copy(from, r.pos)
 			from = r.pos
 			if b.costs[cost] > 0 {
-				b.check(b.costs[cost])
+				b.check(cost)
 			}
 		case opEnd:
 			if nesting == 0 && whole {
@@ -158,7 +158,7 @@ func (b *body) write() {
 				if b.costs[cost] > 0 {
 					b.copy(from, r.pos)
 					from = r.pos
-					b.charge(b.costs[cost])
+					b.charge(cost)
 				}
 			}
 		case opBr:
@@ -226,9 +226,9 @@ func (b *body) meterEntry() {
 	case straight && b.costs[0] <= smallEntry:
 		b.costs[1] += b.costs[0]
 	case straight:
-		b.charge(b.costs[0])
+		b.charge(0)
 	default:
-		b.check(b.costs[0])
+		b.check(0)
 	}
 }
 
@@ -260,17 +260,21 @@ func (b *body) returnUnits() {
 	b.op(opGlobalSet, b.m.units())
 }
 
-// charge subtracts the cost of the code that follows from the units.
-func (b *body) charge(cost int64) {
+// charge subtracts one of the costs, that of the code that follows, from the units.
+func (b *body) charge(k int) {
+	units := dampened(b.costs[k])
+	if k < len(b.switches) && b.switches[k] {
+		units = armCharge(b.costs[k])
+	}
 	b.getUnits()
-	b.out = putS(append(b.out, opI64Const), dampened(cost))
+	b.out = putS(append(b.out, opI64Const), units)
 	b.out = append(b.out, opI64Sub)
 	b.setUnits()
 }
 
 // check charges, and calls the engine if no units are left.
-func (b *body) check(cost int64) {
-	b.charge(cost)
+func (b *body) check(k int) {
+	b.charge(k)
 	b.look()
 }
 

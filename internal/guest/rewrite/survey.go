@@ -39,6 +39,7 @@ type found struct {
 	locals   uint32   // number of locals, including parameters
 	costs    []int64  // of the entry, and of each loop and arm in order; 0 if a loop never repeats
 	arms     []int    // the ends of blocks after which an arm begins, in order
+	switches []bool   // of costs: that of an arm, or of a loop around a large switch
 	sites    []site   // calls of functions of the module
 	branches []uint32 // new label of each br, in order
 	nans     []bool   // for each instruction whose result may be a NaN, in order: make it canonical
