@@ -264,11 +264,15 @@ func (p *Peer) Others(ctx context.Context) ([]flawless.Node, error) {
 func (p *Peer) Send(n flawless.Node, r *http.Request) (*http.Response, error) {
 	r.URL.Scheme, r.URL.Host = "https", n.Address
 	res, err := p.links.roundTrip(n, r)
-	if err == nil && res.StatusCode == http.StatusForbidden && res.Header.Get(codeHeader) != "" { // the word of the peer, not of its API
-		_ = res.Body.Close()
+	if err != nil || res.Header.Get(codeHeader) == "" {
+		return res, err
+	}
+	// The word of the peer, not of its API, which has not seen the request. It is not for the client.
+	_ = res.Body.Close()
+	if res.StatusCode == http.StatusForbidden {
 		return nil, fmt.Errorf("node %s does not count this one among the living: %w", n.Name, ErrUnsent)
 	}
-	return res, err
+	return nil, fmt.Errorf("node %s has not started yet: %w", n.Name, ErrUnsent)
 }
 
 // serve answers a request of another node. Its certificate was checked when it connected; it may have died since.

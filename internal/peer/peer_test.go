@@ -386,3 +386,21 @@ func TestSendPassesRequestsOfTheAPI(t *testing.T) {
 		t.Errorf("the answer is %q", got)
 	}
 }
+
+// TestStartingNodeHasSeenNothing: a node listens before it can serve the API. What it says then is not for clients.
+func TestStartingNodeHasSeenNothing(t *testing.T) {
+	t.Parallel()
+	st := open(t)
+	a := join(t, st, "a")
+	b := join(t, st, "b", 2)
+	for name, s := range map[string]*Service{"nothing": nil, "only the engine": {Engine: b}} {
+		b.service.Store(s)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/runs", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := a.Send(b.row, r); !errors.Is(err, ErrUnsent) || !strings.Contains(err.Error(), "node b has not started yet") {
+			t.Errorf("with %s: %v, %v", name, res, err)
+		}
+	}
+}
