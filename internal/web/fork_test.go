@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,6 +139,24 @@ func TestCallsAreAligned(t *testing.T) {
 				t.Errorf("the rows are %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+// TestLongComparisonsAreCut checks that two runs with nothing in common make a page that a browser can show.
+func TestLongComparisonsAreCut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("many", "a", map[string]any{"url": s.outside.URL + "/a", "n": 600, "each": 100}, nil)
+	s.start("many", "b", map[string]any{"url": s.outside.URL + "/b", "n": 600, "each": 100}, nil)
+	_, page := s.get("/runs/a/diff/b")
+	if n := strings.Count(page, `<tr class="`); n < 400 || n > 510 {
+		t.Errorf("the page has %d rows", n)
+	}
+	// Whatever is paired with what, no call is lost: each is in a row that is shown or counted.
+	shown := strings.Count(page, `class="made"`)
+	more := found(t, page, `about ([0-9,]+) rows are not shown`)
+	if n, err := strconv.Atoi(strings.ReplaceAll(more, ",", "")); err != nil || shown+2*n < 1200 {
+		t.Errorf("the page shows %d calls and says that %s rows are not shown", shown, more)
 	}
 }
 

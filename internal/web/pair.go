@@ -34,7 +34,8 @@ type pair struct {
 	Sent, Answer bool // what of it differs, if both made it
 	Skipped      int  // rows that are the same and left out before this one
 	OnlyA, OnlyB bool
-	End          bool // there is no call here, only Skipped
+	End          bool // there is no call here, only Skipped or More
+	More         int  // rows after this one that are not shown
 }
 
 // readCalls reads a log.
@@ -143,7 +144,18 @@ func compare(a, b *calls) []pair {
 		i++
 	}
 	all = append(all, aligned(a, b, i)...)
-	return shortened(all)
+	return cut(shortened(all))
+}
+
+// maxRows is how many rows a comparison shows. Two runs with nothing in common may have made thousands of calls.
+const maxRows = 500
+
+// cut keeps the first rows.
+func cut(all []pair) []pair {
+	if len(all) <= maxRows {
+		return all
+	}
+	return append(all[:maxRows:maxRows], pair{End: true, More: len(all) - maxRows})
 }
 
 // joined is the row of two calls at indexes of the lists; -1 is none.

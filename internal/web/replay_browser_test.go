@@ -67,6 +67,19 @@ func TestFailedRunShowsTheCall(t *testing.T) {
 	}
 }
 
+// TestManyGoroutinesAreNotDenied checks that the pane does not blame the module if more goroutines wait than a replay lists.
+func TestManyGoroutinesAreNotDenied(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.start("many", "wide", map[string]any{"url": s.outside.URL, "n": 2500, "each": 2500}, nil)
+	b := newBrowser(t)
+	b.open(s, "/runs/wide#turn=1")
+	b.until(`document.querySelector('.replay').textContent.includes('goroutines or tasks')`)
+	if text := b.eval(`document.querySelector('.replay').textContent`); strings.Contains(text, "This module does not tell") {
+		t.Errorf("the pane says %q", text)
+	}
+}
+
 // TestOneCursor checks that a link to a turn in the middle of a long run brings timeline and log there.
 func TestOneCursor(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,11 @@ const short = v => {
   const t = v === undefined ? '' : JSON.stringify(v)
   return t.length > 200 ? t.slice(0, 200) + '…' : t
 }
+/** Why a replay does not say where the code stands. A guest has a budget for saying it, which is enough for about 1,000 goroutines. */
+const silent = open =>
+  open > 500
+    ? `The replay does not say where the code waits: too many goroutines or tasks may be waiting. ${number(open)} calls are without an answer.`
+    : 'This module does not tell where it waits.'
 /** How a run ended, in words. */
 const end = x =>
   x.failure ? `The run failed in this turn: ${cut(x.failure.message, 200)}` : 'The run ended in this turn, so nothing waits.'
@@ -299,7 +304,7 @@ export class Replay {
     if (!tasks.length) {
       const t = this.m.turnAt(this.turn)
       this.source.replaceChildren(
-        h('p', { class: 'pad t2' }, t?.ended ? end(t.ended) : i.blocked ? '' : 'This module does not tell where it waits.'),
+        h('p', { class: 'pad t2' }, t?.ended ? end(t.ended) : i.blocked ? '' : silent(this.m.inFlight(this.turn).length)),
         i.blocked && !t?.ended ? h('pre', { tabindex: '0' }, i.blocked) : ''
       )
       return this.#sites(true)
