@@ -473,3 +473,37 @@ workflow("shop", async () => {
 		hash = got.Hash
 	}
 }
+
+// TestAbortWithdrawsCalls: a signal that aborts has the engine withdraw the call, which ends its retries, and the code gets
+// the signal's reason. A call is not begun under a signal that has aborted, or after the run was cancelled.
+func TestAbortWithdrawsCalls(t *testing.T) {
+	t.Parallel()
+	bin := build(t, `import { workflow } from "flawless"
+const flawless = { retry: { attempts: 100, initial: "10s", factor: 1, statuses: [503] } }
+workflow("retried", async (method: string) => {
+  const c = new AbortController()
+  setTimeout(() => c.abort(new Error("too slow")), 60_000)
+  return fetch("https://pay.example/away", { method, signal: c.signal, flawless }).then((r) => "answered " + r.status, (e) => "failed: " + e.message)
+})
+workflow("timeout", () => fetch("https://pay.example/away", { signal: AbortSignal.timeout(60_000), flawless }).then(() => "answered", (e) => "failed: " + e.name))
+workflow("before", () => fetch("https://pay.example/away", { method: "POST", signal: AbortSignal.abort(new Error("over")) }).then(() => "answered", (e) => "failed: " + e.message))`).Module
+	for _, row := range []struct {
+		workflow, input, want string
+		none                  bool
+	}{
+		{"retried", `"POST"`, "failed: too slow", false},
+		{"retried", `"GET"`, "failed: too slow", false},
+		{"timeout", "null", "failed: TimeoutError", false},
+		{"before", "null", "failed: over", true},
+	} {
+		o := options(t, bin, row.workflow, row.input)
+		o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		r, err := rehearsal.Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(r.Run.Output) != fmt.Sprintf("%q", row.want) || row.none != (len(r.Requests) == 0) || r.Virtual > time.Minute {
+			t.Errorf("%s %s: %s %+v after %v and %d requests, want %q", row.workflow, row.input, r.Run.Output, r.Run.Failure, r.Virtual, len(r.Requests), row.want)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 // Headers, Request, Response, Blob, FormData, fetch.
 import { bytesOf } from "./encoding"
 import { global, host } from "../host"
-import { ask } from "../loop"
+import { CallError, exchange, signalsOf } from "../loop"
+import { Interrupted } from "../sdk/key"
+import { span } from "../sdk/time"
 import { site } from "../site"
 
 
@@ -118,16 +120,45 @@ class Response_ extends Body {
   clone() { const r = new Response_(this.peek(), { status: this.status, statusText: this.statusText, headers: this.headers }); r.url = this.url; return r }
 }
 
-type Options = { idempotent?: boolean; onUnknown?: "stop" | "tell"; limit?: number; timeout?: number; retry?: object }
+interface Retry { attempts?: number; initial?: number | string; factor?: number; max?: number | string; jitter?: number; statuses?: number[] }
+interface Options {
+  idempotent?: boolean
+  within?: number | string
+  onUnknown?: "stop" | "tell"
+  timeout?: number | string
+  limit?: number
+  retry?: Retry
+  retryFor?: number | string
+}
+const ms = (d: number | string | undefined) => (d === undefined ? undefined : Math.ceil(span(d)))
+
+/** The head of an http call (docs/internals/formats.md). */
+function headOf(q: Request_, o: Options) {
+  const r = o.retry
+  return {
+    method: q.method,
+    url: q.url,
+    headers: q.headers.raw(),
+    idempotent: o.idempotent,
+    key_within_ms: ms(o.within),
+    on_unknown: o.onUnknown,
+    timeout_ms: ms(o.timeout),
+    limit: o.limit,
+    retry: r && { attempts: r.attempts, initial_ms: ms(r.initial), factor: r.factor, max_ms: ms(r.max), jitter: r.jitter, statuses: r.statuses },
+    retry_for_ms: ms(o.retryFor),
+    redirects: q.redirect === "follow" ? undefined : 0,
+  }
+}
+
 async function fetch(input: any, init: any = {}): Promise<any> {
-  const at = site(), q = new Request_(input, init), o: Options = q.flawless ?? {}
-  q.given()?.throwIfAborted()
-  const head = { method: q.method, url: q.url, headers: q.headers.raw(), idempotent: o.idempotent, on_unknown: o.onUnknown, timeout_ms: o.timeout, limit: o.limit, retry: o.retry, redirects: q.redirect === "follow" ? undefined : 0 }
+  const at = site(), q = new Request_(input, init)
+  const signals = signalsOf(init.signal === null ? null : q.given())
   let a
   try {
-    a = await ask("http", head, await q.bytes(), at)
+    a = await exchange(headOf(q, q.flawless ?? {}), await q.bytes(), at, signals)
   } catch (e: any) {
-    if (e.name !== "CallError") throw e
+    if (!(e instanceof CallError)) throw e
+    if (e.kind === "interrupted" || e.kind === "unknown") throw new Interrupted(e.call, e as any)
     throw Object.assign(new TypeError(`fetch failed: ${e.message}`), { cause: e })
   }
   const r = new Response_([101, 204, 205, 304].includes(a.head.status) ? null : a.bytes(), { status: a.head.status, headers: a.head.headers })
