@@ -142,7 +142,7 @@ func bundle(dir, entry string) (code, sourceMap []byte, inputs, warnings []strin
 		MainFields: []string{"module", "main"}, Conditions: []string{"flawless", "worker", "import"},
 		Define:   map[string]string{"process.env.NODE_ENV": `"production"`},
 		Plugins:  []api.Plugin{sdk},
-		LogLevel: api.LogLevelSilent, LegalComments: api.LegalCommentsNone, Metafile: true, KeepNames: true,
+		LogLevel: api.LogLevelSilent, LegalComments: api.LegalCommentsNone, Metafile: true, MinifyWhitespace: true,
 	})
 	for _, m := range r.Warnings {
 		warnings = append(warnings, describe(m, "warning: "))
@@ -174,10 +174,18 @@ func bundle(dir, entry string) (code, sourceMap []byte, inputs, warnings []strin
 	return code, sourceMap, inputs, warnings, nil
 }
 
-// sdk resolves "flawless" to what the prelude offers.
+// sdk resolves "flawless", and modules of Node.js that guests have, to what the prelude offers.
 var sdk = api.Plugin{Name: "flawless", Setup: func(b api.PluginBuild) {
 	b.OnResolve(api.OnResolveOptions{Filter: `^flawless$`}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
 		return api.OnResolveResult{Path: "flawless", Namespace: "flawless"}, nil
+	})
+	// What the prelude has of Node.js, with its prefix or without.
+	b.OnResolve(api.OnResolveOptions{Filter: `^(node:)?(buffer|events|process)$`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+		return api.OnResolveResult{Path: strings.TrimPrefix(a.Path, "node:"), Namespace: "node"}, nil
+	})
+	b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "node"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		text := fmt.Sprintf(`module.exports = globalThis[Symbol.for("flawless.node")][%q]`, a.Path)
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 	})
 	b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "flawless"}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
 		text := `module.exports = globalThis[Symbol.for("flawless")]`

@@ -307,6 +307,7 @@ func TestModuleHasSources(t *testing.T) {
 // TestPreludeIsCurrent checks that prelude.js was made of the sources.
 func TestPreludeIsCurrent(t *testing.T) {
 	t.Parallel()
+	installed(t, filepath.Join("..", "..", "sdk", "ts"))
 	want, err := preludebuild.Build("../../sdk/ts")
 	if err != nil {
 		t.Fatal(err)
@@ -507,3 +508,39 @@ workflow("before", () => fetch("https://pay.example/away", { method: "POST", sig
 		}
 	}
 }
+
+// TestWebAPIs compares what Web APIs and the modules of Node.js that guests have give with what standards and RFC 4231 say.
+func TestWebAPIs(t *testing.T) {
+	t.Parallel()
+	r, err := rehearsal.Run(t.Context(), options(t, build(t, webAPIs).Module, "shop", "null"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"sha":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","sig":"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",` +
+		`"ok":true,"uuid":true,"heard":3,"text":"ab","clone":true,"url":"https://a.example/b?x=1#y","node":"object","b64":"aMOpbGxv","wrong":"NotSupportedError"}`
+	if got := string(r.Run.Output); got != want {
+		t.Errorf("the output is\n%s\nwant\n%s\n%+v", got, want, r.Run.Failure)
+	}
+}
+
+const webAPIs = `import { workflow } from "flawless"
+import EventEmitter from "node:events"
+import { Buffer as B } from "buffer"
+workflow("shop", async () => {
+  const enc = new TextEncoder()
+  const hex = (b: ArrayBuffer) => B.from(b).toString("hex")
+  const key = await crypto.subtle.importKey("raw", enc.encode("Jefe"), { name: "HMAC", hash: "SHA-256" }, true, ["sign", "verify"])
+  const sig = await crypto.subtle.sign("HMAC", key, enc.encode("what do ya want for nothing?"))
+  const e = new EventEmitter(); let heard = 0; e.on("x", (n: number) => { heard += n }); e.emit("x", 3)
+  const rs = new ReadableStream({ start(c) { c.enqueue("a"); c.enqueue("b"); c.close() } })
+  let text = ""; for await (const chunk of rs as any) text += chunk
+  const cyc: any = { d: new Date(0), m: new Map([[1, new Set([2])]]) }; cyc.me = cyc
+  const c = structuredClone(cyc)
+  return {
+    sha: hex(await crypto.subtle.digest("SHA-256", enc.encode("abc"))), sig: hex(sig), ok: await crypto.subtle.verify("HMAC", key, sig, enc.encode("what do ya want for nothing?")),
+    uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab]/.test(crypto.randomUUID()), heard, text, clone: c.me === c && c !== cyc && c.m.get(1).has(2) && c.d.getTime() === 0,
+    url: new URL("../b?x=1#y", "https://a.example/c/d").href, node: typeof process.env, b64: B.from("héllo").toString("base64"),
+    wrong: await crypto.subtle.digest("MD5", enc.encode("")).catch((e: any) => e.name),
+  }
+})
+`

@@ -13,7 +13,7 @@ func Build(dir string) ([]byte, error) {
 	r := api.Build(api.BuildOptions{
 		EntryPoints: []string{dir + "/prelude/index.ts"},
 		Bundle:      true, Format: api.FormatIIFE, Target: api.ES2023, Platform: api.PlatformBrowser, Charset: api.CharsetUTF8,
-		MinifySyntax: true, MinifyWhitespace: true, KeepNames: true, LineLimit: 200,
+		MinifySyntax: true, MinifyWhitespace: true, MinifyIdentifiers: true, KeepNames: true, LineLimit: 200,
 		MainFields: []string{"module", "main"}, LegalComments: api.LegalCommentsInline, LogLevel: api.LogLevelSilent,
 	})
 	if len(r.Errors) > 0 {

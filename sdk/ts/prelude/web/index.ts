@@ -1,4 +1,8 @@
 import "./url"
 import "./event"
 import "./encoding"
+import "./streams"
+import "./clone"
+import "./crypto"
 import "./fetch"
+import "./node"

@@ -1,0 +1,3 @@
+import { nanoid } from "nanoid"
+import { workflow } from "flawless"
+workflow("nanoid", () => nanoid().length)
