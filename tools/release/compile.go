@@ -102,6 +102,14 @@ func (r *release) licences(ctx context.Context) error {
 			return err
 		}
 	}
+	// What is embedded is no Go module: it brings its licences.
+	for _, name := range []string{"internal/tsbuild/LICENSES.txt", "internal/web/static/LICENSES.txt"} {
+		text, err := os.ReadFile(filepath.Join(r.source, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "\n%s\n", text)
+	}
 	r.third = b.Bytes()
 	r.files = append(r.files, file{name: "THIRD_PARTY_LICENSES", data: r.third})
 	return nil
