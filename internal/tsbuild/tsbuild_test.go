@@ -544,3 +544,61 @@ workflow("shop", async () => {
   }
 })
 `
+
+// TestFailureAtModuleLevelIsSaid: whoever adds a module learns what its code threw while it was loaded, and where.
+func TestFailureAtModuleLevelIsSaid(t *testing.T) {
+	t.Parallel()
+	rt, err := runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string][]string{
+		"import { workflow } from 'flawless'\nfunction price() { throw new RangeError('no price') }\nworkflow('a', async () => price())\nprice()": {"RangeError: no price", "at price (shop.ts:2)"},
+		"import { workflow } from 'flawless'\nworkflow('a', async () => 1)\nworkflow('a', async () => 2)":                                         {`two workflows with the name "a"`, "shop.ts:3"},
+		"import { sleep, send } from 'flawless'\nvoid send('x', 'y')":                                                                             {"there is no run"},
+	} {
+		_, err := rt.Load(t.Context(), build(t, code).Module, nil)
+		if err == nil {
+			t.Errorf("it was loaded:\n%s", code)
+			continue
+		}
+		for _, text := range want {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("the error lacks %q:\n%v", text, err)
+			}
+		}
+	}
+}
+
+// TestBodies sends and reads each kind of body.
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	o := options(t, build(t, `import { workflow } from "flawless"
+workflow("shop", async () => {
+  const form = new FormData()
+  form.append("note", "dear\nall")
+  form.append("file", new File(["a", new Uint8Array([98]), new Blob(["c"])], "ä\".txt", { type: "text/plain" }))
+  const sent = async (body: BodyInit) => { const r = await (await fetch("https://a.example/", { method: "POST", body })).json(); return [r.type.replace(/boundary=.*/, "boundary"), r.body.replace(/-{2,}formdata-[0-9a-f]*/g, "--B")] }
+  const again = await new Response(form).formData(), file = again.get("file") as File
+  const h = new Headers([["b", "2"], ["a", " 1 "], ["A", "3"], ["Set-Cookie", "x"], ["set-cookie", "y"]])
+  const r = Response.json({ ok: true }, { status: 201 }), copy = r.clone()
+  const used = await r.json().then(() => r.text()).catch((e) => e.name)
+  const stream = new Response(new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("é")); c.close() } }))
+  return {
+    form: await sent(form), query: await sent(new URLSearchParams({ a: "b c", "ü": "&" })), bytes: await sent(new Uint8Array([104, 105])), text: await sent("hé"),
+    again: [again.get("note"), file.name, file.type, await file.text()], headers: [...h], copy: [copy.status, copy.headers.get("content-type"), await copy.text()], used, stream: await stream.text(),
+    get: (() => { try { new Request("https://a.example/", { body: "x" }) } catch (e: any) { return e.name } })(), method: new Request("https://a.example", { method: "post" }).method,
+  }
+})`).Module, "shop", "null")
+	r, err := rehearsal.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"form":["multipart/form-data; boundary","--B\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\ndear\r\nall\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"ä%22.txt\"\r\nContent-Type: text/plain\r\n\r\nabc\r\n--B--\r\n"],` +
+		`"query":["application/x-www-form-urlencoded;charset=UTF-8","a=b+c&%C3%BC=%26"],"bytes":["","hi"],"text":["text/plain;charset=UTF-8","hé"],` +
+		`"again":["dear\r\nall","ä\".txt","text/plain","abc"],"headers":[["a","1, 3"],["b","2"],["set-cookie","x"],["set-cookie","y"]],` +
+		`"copy":[201,"application/json","{\"ok\":true}"],"used":"TypeError","stream":"é","get":"TypeError","method":"POST"}`
+	if got := string(r.Run.Output); got != want {
+		t.Errorf("the output is\n%s\nwant\n%s\n%+v", got, want, r.Run.Failure)
+	}
+}

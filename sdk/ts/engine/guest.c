@@ -17,6 +17,7 @@ IMPORT("flawless", "describe") void engine_describe(const char *, size_t);
 IMPORT("wasi_snapshot_preview1", "random_get") int32_t wasi_random(void *, size_t);
 IMPORT("wasi_snapshot_preview1", "poll_oneoff") int32_t wasi_poll(const void *, void *, size_t, size_t *);
 IMPORT("wasi_snapshot_preview1", "fd_close") int32_t wasi_close(int32_t);
+IMPORT("wasi_snapshot_preview1", "proc_exit") _Noreturn void wasi_exit(int32_t);
 extern void __wasm_call_ctors(void);
 int flawless_frame(JSContext *, JSAtom, int, int *);
 void flawless_awaits(JSContext *, JSAtom, void (*)(void *, JSAtom, int, int), void *);
@@ -48,6 +49,7 @@ static JSContext *ctx;
 static JSAtom bundle_name;
 static JSValue hooks = JS_UNDEFINED; // set by the prelude: {describe, start, resume, deliver, blocked, rejected}
 static bool over;                    // the run has ended
+static bool loading;                 // the module is being initialised or described
 
 // die ends the guest because of a failure that is not the workflow's own. The engine reports it as a panic.
 static void die(const char *what) {
@@ -56,6 +58,7 @@ static void die(const char *what) {
     JSValue stack = JS_IsObject(e) ? JS_GetPropertyStr(ctx, e, "stack") : JS_UNDEFINED;
     const char *trace = JS_IsString(stack) ? JS_ToCString(ctx, stack) : "";
     dprintf(2, "%s: %s\n%s\n", what, text ? text : "out of memory", trace ? trace : "");
+    if (loading) wasi_exit(1); // whoever adds the module sees what was printed
     __builtin_trap();
 }
 
@@ -290,7 +293,7 @@ static void settle(void) {
 
 static void evaluate(const char *text, size_t n, const char *name) {
     JSValue v = JS_Eval(ctx, text, n, name, JS_EVAL_TYPE_GLOBAL);
-    if (JS_IsException(v)) die("loading the module");
+    if (JS_IsException(v)) die("the code at module level failed");
     JS_FreeValue(ctx, v);
     run_jobs();
 }
@@ -308,6 +311,7 @@ EXPORT("_initialize") void initialize(void) {
     JS_SetPropertyStr(ctx, h, "sources", JS_NewStringLen(ctx, flawless_bundle.sources, flawless_bundle.sources_len));
     JS_SetPropertyStr(ctx, global, "__host", h);
     JS_FreeValue(ctx, global);
+    loading = true;
     evaluate(flawless_bundle.prelude, flawless_bundle.prelude_len, "flawless:prelude");
     evaluate(flawless_bundle.code, flawless_bundle.code_len, "bundle.js");
     JS_RunGC(rt);
@@ -322,7 +326,11 @@ static void tell(const char *name) {
     JS_FreeValue(ctx, v);
 }
 
-EXPORT("flawless_describe") void describe(void) { tell("describe"); }
+EXPORT("flawless_describe") void describe(void) {
+    loading = true;
+    tell("describe");
+    loading = false;
+}
 EXPORT("flawless_blocked") void blocked(void) { tell("blocked"); }
 
 EXPORT("flawless_start") void start(void) {

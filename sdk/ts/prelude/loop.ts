@@ -270,6 +270,7 @@ function fail(e: any) {
 
 host.hooks({
   describe() {
+    for (const reason of unhandled.values()) throw reason
     return JSON.stringify({ sdk: "ts/0.1.0", workflows: [...workflows.values()].map(({ fn, ...d }) => d), hosts: [], keys: keys.length ? keys : undefined })
   },
   start() {

@@ -3,8 +3,7 @@ import { hmac } from "@noble/hashes/hmac.js"
 import { sha1 } from "@noble/hashes/legacy.js"
 import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js"
 import { global, host } from "../host"
-import { expose } from "./define"
-import { bytesOf } from "./encoding"
+import { bytesOf, expose } from "./define"
 
 const hashes: Record<string, any> = { "SHA-1": sha1, "SHA-256": sha256, "SHA-384": sha384, "SHA-512": sha512 }
 const unknown = (what: string) => new DOMException(`${what} is not supported; SHA-1, SHA-256, SHA-384, SHA-512 and HMAC are`, "NotSupportedError")

@@ -1,124 +1,273 @@
-// Headers, Request, Response, Blob, FormData, fetch.
-import { bytesOf } from "./encoding"
-import { global, host } from "../host"
+// Request, Response and fetch (https://fetch.spec.whatwg.org). Bodies are in memory; a stream of a request is read first.
 import { CallError, exchange, signalsOf } from "../loop"
 import { Interrupted } from "../sdk/key"
 import { span } from "../sdk/time"
 import { site } from "../site"
+import { Blob_, blobBytes, decodeMultipart, encodeMultipart, FormData_, streamOf } from "./blob"
+import { bufferOf, bytesOf, expose, isBytes, join, text, utf8 } from "./define"
+import { decodeBody } from "./encoding"
+import { AbortSignal_ } from "./event"
+import { fixHeaders, headerList, Headers_, headersOf, type Pair } from "./headers"
+import { normal, parseForm, URLSearchParams_ } from "./url"
 
+type Content = Uint8Array | ReadableStream
 
-class Headers_ {
-  #list: [string, string][] = []
-  constructor(init?: any) {
-    if (!init) return
-    if (typeof init[Symbol.iterator] === "function") for (const [k, v] of init) this.append(k, v)
-    else for (const k of Object.keys(init)) this.append(k, init[k])
+/** The bytes of a body and the type that it gives a request or response. */
+function extract(body: any): { type: string | null; content: Content } {
+  if (typeof body === "string") return { type: "text/plain;charset=UTF-8", content: utf8(body) }
+  if (isBytes(body)) return { type: null, content: bytesOf(body).slice() }
+  if (body instanceof Blob_) return { type: body.type || null, content: blobBytes(body) }
+  if (body instanceof FormData_) {
+    const { type, bytes } = encodeMultipart(body)
+    return { type, content: bytes }
   }
-  raw() { return this.#list }
-  append(k: string, v: any) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(k)) throw new TypeError(`Headers: the name ${JSON.stringify(k)} is invalid`)
-    this.#list.push([String(k).toLowerCase(), String(v).trim()])
+  if (body instanceof URLSearchParams_) return { type: "application/x-www-form-urlencoded;charset=UTF-8", content: utf8(body.toString()) }
+  if (body instanceof ReadableStream) {
+    if (body.locked) throw new TypeError("the stream of a body is locked: something else reads it")
+    return { type: null, content: body }
   }
-  set(k: string, v: any) { this.delete(k); this.append(k, v) }
-  get(k: string) { const all = this.#list.filter((h) => h[0] === k.toLowerCase()); return all.length ? all.map((h) => h[1]).join(", ") : null }
-  has(k: string) { return this.#list.some((h) => h[0] === k.toLowerCase()) }
-  delete(k: string) { this.#list = this.#list.filter((h) => h[0] !== k.toLowerCase()) }
-  getSetCookie() { return this.#list.filter((h) => h[0] === "set-cookie").map((h) => h[1]) }
-  entries(): IterableIterator<[string, string]> {
-    const names = new Set(this.#list.map((h) => h[0]))
-    if (names.size === this.#list.length) return this.#list.map((h) => [...h] as [string, string]).sort((a, b) => (a[0] < b[0] ? -1 : 1)).values() as any
-    return this.merged()
-  }
-  *merged(): IterableIterator<[string, string]> {
-    for (const k of [...new Set(this.#list.map((h) => h[0]))].sort())
-      if (k === "set-cookie") for (const v of this.getSetCookie()) yield [k, v]
-      else yield [k, this.get(k)!]
-  }
-  *keys() { for (const [k] of this.entries()) yield k }
-  *values() { for (const [, v] of this.entries()) yield v }
-  forEach(fn: any, self?: any) { for (const [k, v] of this.entries()) fn.call(self, v, k, this) }
-  [Symbol.iterator]() { return this.entries() }
-}
-// Blob, File and FormData are there to be asked for; a real SDK takes their 40 lines.
-class Blob_ { constructor(readonly parts: any[] = [], readonly options: any = {}) {} }
-class File_ extends Blob_ {}
-class FormData_ {}
-const join = (parts: Uint8Array[]) => {
-  const out = new Uint8Array(parts.reduce((n, p) => n + p.length, 0))
-  let at = 0
-  for (const p of parts) { out.set(p, at); at += p.length }
-  return out
-}
-const streamOf = (b: Uint8Array) => new (globalThis as any).ReadableStream({ type: "bytes", start(c: any) { if (b.length) c.enqueue(b.slice()); c.close() } } as any)
-
-function extract(body: any): { type: string | null; bytes: Uint8Array | any } {
-  if (typeof body === "string") return { type: "text/plain;charset=UTF-8", bytes: host.utf8(body.toWellFormed()) }
-  if ((globalThis as any).URLSearchParams && body instanceof URLSearchParams) return { type: "application/x-www-form-urlencoded;charset=UTF-8", bytes: host.utf8(body.toString()) }
-  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return { type: null, bytes: bytesOf(body) }
-  if (typeof body?.getReader === "function") return { type: null, bytes: body }
-  return { type: "text/plain;charset=UTF-8", bytes: host.utf8(String(body)) }
+  return { type: "text/plain;charset=UTF-8", content: utf8(text(body)) }
 }
 
 class Body {
-  bodyUsed = false
-  #headers: any
-  get headers(): Headers_ { return this.#headers instanceof Headers_ ? this.#headers : (this.#headers = new Headers_(this.#headers)) }
-  set headers(h: any) { this.#headers = h }
-  #bytes: any = null
-  #stream: any
-  take(body: any) {
-    if (body == null) return
-    const { type, bytes } = extract(body)
-    this.#bytes = bytes
-    if (type && !this.headers.has("content-type")) this.headers.set("content-type", type)
+  #content: Content | null = null
+  #stream: ReadableStream | undefined // once somebody has asked for it
+  #used = false
+  #headers: Headers_ | Pair[] = []
+  get headers(): Headers_ {
+    return this.#headers instanceof Headers_ ? this.#headers : (this.#headers = headersOf(this.#headers))
   }
-  get body() { return this.#bytes == null ? null : (this.#stream ??= this.#bytes instanceof Uint8Array ? streamOf(this.#bytes) : this.#bytes) }
+  get body(): ReadableStream | null {
+    if (this.#content === null) return null
+    return (this.#stream ??= this.#content instanceof Uint8Array ? streamOf(this.#content) : this.#content)
+  }
+  get bodyUsed() {
+    return this.#used || !!(this.#stream as any)?.locked
+  }
   async bytes(): Promise<Uint8Array> {
-    if (this.bodyUsed) throw new TypeError("the body was read already")
-    this.bodyUsed = this.#bytes != null
-    if (this.#bytes == null) return new Uint8Array(0)
-    if (this.#bytes instanceof Uint8Array && !this.#stream) return this.#bytes
-    const parts: Uint8Array[] = [], reader = this.body.getReader()
-    for (let r; !(r = await reader.read()).done; ) parts.push(bytesOf(r.value))
-    return join(parts)
+    return (await take(this)).slice()
   }
-  peek() { return this.#bytes }
-  async text() { return host.text(await this.bytes()).replace(/^\ufeff/, "") }
-  async json() { return JSON.parse(await this.text()) }
-  async arrayBuffer() { return (await this.bytes()).slice().buffer }
+  async arrayBuffer() {
+    return bufferOf((await take(this)).slice())
+  }
+  async blob() {
+    const type = this.headers.get("content-type") ?? ""
+    return new Blob_([await take(this)], { type })
+  }
+  async text() {
+    return decodeBody(await take(this))
+  }
+  async json() {
+    return JSON.parse(decodeBody(await take(this)))
+  }
+  async formData() {
+    const type = this.headers.get("content-type") ?? ""
+    const boundary = /^multipart\/form-data\s*;.*?boundary=(?:"([^"]*)"|([^;\s]*))/i.exec(type)
+    if (boundary) return decodeMultipart(await take(this), boundary[1] ?? boundary[2])
+    if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) throw new TypeError(`a body of type ${JSON.stringify(type)} is not a form`)
+    const form = new FormData_()
+    for (const [name, value] of parseForm(decodeBody(await take(this)))) form.append(name, value)
+    return form
+  }
+  static {
+    setHeaders = (b, h) => {
+      b.#headers = h
+    }
+    listOf = (b) => (b.#headers instanceof Headers_ ? headerList(b.#headers) : b.#headers)
+    setBody = (b, content) => {
+      b.#content = content
+    }
+    hasBody = (b) => b.#content !== null
+    take = async (b) => {
+      if (b.bodyUsed) throw new TypeError("the body was read already")
+      if (b.#content === null) return new Uint8Array(0)
+      b.#used = true
+      if (b.#content instanceof Uint8Array) return b.#content
+      const parts: Uint8Array[] = [], reader = b.#content.getReader()
+      for (;;) {
+        const { done, value } = await reader.read()
+        if (done) return parts.length ? join(parts) : new Uint8Array(0)
+        if (!(value instanceof Uint8Array)) throw new TypeError("a chunk of the body is not a Uint8Array")
+        parts.push(value)
+      }
+    }
+    copyBody = (from, to) => {
+      if (from.bodyUsed) throw new TypeError("the body was read already: clone before you read it")
+      if (from.#content === null || from.#content instanceof Uint8Array) to.#content = from.#content
+      else {
+        const [a, b] = from.#content.tee()
+        from.#content = from.#stream = a
+        to.#content = b
+      }
+    }
+    moveBody = (from, to) => {
+      if (from.bodyUsed) throw new TypeError("the body was read already")
+      to.#content = from.#content
+      from.#used = from.#content !== null
+    }
+  }
 }
-// URLs that are their own normal form; the parser in JavaScript takes half a millisecond.
+let setHeaders: (b: Body, h: Headers_ | Pair[]) => void
+let listOf: (b: Body) => Pair[]
+let setBody: (b: Body, content: Content | null) => void
+let hasBody: (b: Body) => boolean
+let take: (b: Body) => Promise<Uint8Array>
+let copyBody: (from: Body, to: Body) => void
+let moveBody: (from: Body, to: Body) => void
+
+// URLs that are in normal form already, which the parser need not look at.
 const plain = /^https?:\/\/[a-z][a-z0-9.-]*[a-z](:(?!80\/|443\/)[1-9][0-9]*)?\/(?!.*\/?\.\.?(\/|$))[A-Za-z0-9\/_~.-]*(\?[A-Za-z0-9&=_~.-]*)?$/
+
+function urlOf(input: unknown): string {
+  const s = text(input)
+  if (plain.test(s)) return s
+  const u = normal(s)
+  if (!u) throw new TypeError(`${JSON.stringify(s)} is not an absolute URL`)
+  if (u.user) throw new TypeError(`${JSON.stringify(s.replace(/\/\/.*@/, "//…@"))} has a user or password: give them in a header`)
+  return u.href
+}
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const standard = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"])
+
+function methodOf(m: unknown): string {
+  const s = `${m}`, upper = s.toUpperCase()
+  if (!token.test(s)) throw new TypeError(`${JSON.stringify(s)} is not a method`)
+  if (upper === "CONNECT" || upper === "TRACE" || upper === "TRACK") throw new TypeError(`the method ${upper} is not allowed`)
+  return standard.has(upper) ? upper : s
+}
+
 class Request_ extends Body {
-  url: string; method: string; redirect: string; flawless: any
-  #signal: any
-  get signal() { return (this.#signal ??= new AbortController().signal) }
-  given() { return this.#signal }
+  #url: string
+  #method: string
+  #redirect: string
+  #signal: AbortSignal_ | null | undefined
+  #flawless: any
   constructor(input: any, init: any = {}) {
     super()
-    const from = input instanceof Request_ ? input : undefined
-    this.url = from ? from.url : plain.test(input) ? input : new URL(String(input)).href
-    this.method = (init.method ?? from?.method ?? "GET").toUpperCase()
-    this.headers = new Headers_(init.headers ?? from?.headers)
-    this.#signal = init.signal ?? from?.given()
-    this.redirect = init.redirect ?? from?.redirect ?? "follow"
-    this.flawless = init.flawless ?? from?.flawless
-    this.take(init.body ?? from?.peek())
+    if (init === null || init === undefined) init = {}
+    const from: Request_ | undefined = input instanceof Request_ ? input : undefined
+    this.#url = from ? from.#url : urlOf(input)
+    this.#method = init.method !== undefined ? methodOf(init.method) : (from?.#method ?? "GET")
+    this.#redirect = init.redirect ?? from?.#redirect ?? "follow"
+    if (!["follow", "error", "manual"].includes(this.#redirect)) throw new TypeError(`redirect cannot be ${JSON.stringify(this.#redirect)}`)
+    this.#signal = init.signal !== undefined ? init.signal : from?.#signal
+    if (this.#signal !== undefined && this.#signal !== null && !(this.#signal instanceof AbortSignal_)) throw new TypeError("signal is not an AbortSignal")
+    this.#flawless = init.flawless ?? from?.#flawless
+    if (init.headers !== undefined) setHeaders(this, new Headers_(init.headers))
+    else if (from) setHeaders(this, listOf(from).map((p): Pair => [p[0], p[1]]))
+    if (init.body !== undefined && init.body !== null) {
+      if (this.#method === "GET" || this.#method === "HEAD") throw new TypeError(`a request with the method ${this.#method} cannot have a body`)
+      const { type, content } = extract(init.body)
+      setBody(this, content)
+      if (type && !listOf(this).some((p) => p[0] === "content-type")) listOf(this).push(["content-type", type])
+    } else if (from && hasBody(from)) moveBody(from, this)
   }
-  clone() { return new Request_(this) }
+  get url() { return this.#url }
+  get method() { return this.#method }
+  get redirect() { return this.#redirect }
+  get signal() { return (this.#signal ??= new AbortController().signal as any) }
+  get cache() { return "default" }
+  get credentials() { return "same-origin" }
+  get destination() { return "" }
+  get duplex() { return "half" }
+  get integrity() { return "" }
+  get keepalive() { return false }
+  get mode() { return "cors" }
+  get referrer() { return "about:client" }
+  get referrerPolicy() { return "" }
+  clone(): Request_ {
+    const r = new Request_(this.#url, { method: this.#method, headers: listOf(this), redirect: this.#redirect, signal: this.#signal, flawless: this.#flawless })
+    copyBody(this, r)
+    return r
+  }
+  static {
+    optionsOf = (q) => q.#flawless ?? {}
+    givenSignal = (q) => q.#signal
+  }
 }
+let optionsOf: (q: Request_) => Options
+let givenSignal: (q: Request_) => AbortSignal_ | null | undefined
+
+const withoutBody = [101, 103, 204, 205, 304]
+
 class Response_ extends Body {
-  status: number; statusText: string; url = ""; redirected = false; type = "default"
+  #status = 200
+  #statusText = ""
+  #url = ""
+  #type = "default"
+  #redirected = false
   constructor(body?: any, init: any = {}) {
     super()
-    this.status = init.status ?? 200
-    this.statusText = init.statusText ?? ""
-    this.headers = init.headers instanceof Headers_ ? new Headers_(init.headers) : init.headers // made when they are asked for
-    this.take(body)
+    if (init === null || init === undefined) init = {}
+    if (init.status !== undefined) {
+      const s = Math.trunc(Number(init.status))
+      if (!(s >= 200 && s <= 599)) throw new RangeError(`the status ${init.status} is not in 200 to 599`)
+      this.#status = s
+    }
+    if (init.statusText !== undefined) {
+      this.#statusText = `${init.statusText}`
+      if (/[^\t\x20-\x7e\x80-\xff]/.test(this.#statusText)) throw new TypeError("statusText is not a reason phrase")
+    }
+    if (init.headers !== undefined) setHeaders(this, new Headers_(init.headers))
+    if (body === undefined || body === null) return
+    if (withoutBody.includes(this.#status)) throw new TypeError(`a response with the status ${this.#status} has no body`)
+    const { type, content } = extract(body)
+    setBody(this, content)
+    if (type && !listOf(this).some((p) => p[0] === "content-type")) listOf(this).push(["content-type", type])
   }
-  get ok() { return this.status >= 200 && this.status < 300 }
-  clone() { const r = new Response_(this.peek(), { status: this.status, statusText: this.statusText, headers: this.headers }); r.url = this.url; return r }
+  get status() { return this.#status }
+  get statusText() { return this.#statusText }
+  get ok() { return this.#status >= 200 && this.#status < 300 }
+  get url() { return this.#url }
+  get type() { return this.#type }
+  get redirected() { return this.#redirected }
+  clone(): Response_ {
+    const r = new Response_()
+    copyBody(this, r)
+    setHeaders(r, listOf(this).map((p): Pair => [p[0], p[1]]))
+    r.#status = this.#status
+    r.#statusText = this.#statusText
+    r.#url = this.#url
+    r.#type = this.#type
+    r.#redirected = this.#redirected
+    return r
+  }
+  static error() {
+    const r = new Response_()
+    r.#type = "error"
+    r.#status = 0
+    fixHeaders(r.headers)
+    return r
+  }
+  static redirect(url: string, status = 302) {
+    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is not a status of a redirect`)
+    const r = new Response_(null, { headers: { location: urlOf(url) } })
+    r.#status = status
+    fixHeaders(r.headers)
+    return r
+  }
+  static json(data: unknown, init: any = {}) {
+    const body = JSON.stringify(data)
+    if (body === undefined) throw new TypeError("the data cannot be written as JSON")
+    const headers = new Headers_(init?.headers)
+    if (!headers.has("content-type")) headers.set("content-type", "application/json")
+    return new Response_(body, { ...init, headers })
+  }
+  static {
+    answerOf = (head, body, asked) => {
+      const r = new Response_()
+      r.#status = head.status
+      r.#type = "basic"
+      r.#url = head.url ?? asked
+      r.#redirected = r.#url !== asked
+      setHeaders(r, (head.headers ?? []).map((p: Pair): Pair => [p[0].toLowerCase(), p[1]]))
+      if (!withoutBody.includes(head.status)) setBody(r, body)
+      return r
+    }
+  }
 }
+let answerOf: (head: any, body: Uint8Array, asked: string) => Response_
 
 interface Retry { attempts?: number; initial?: number | string; factor?: number; max?: number | string; jitter?: number; statuses?: number[] }
 interface Options {
@@ -138,7 +287,7 @@ function headOf(q: Request_, o: Options) {
   return {
     method: q.method,
     url: q.url,
-    headers: q.headers.raw(),
+    headers: listOf(q),
     idempotent: o.idempotent,
     key_within_ms: ms(o.within),
     on_unknown: o.onUnknown,
@@ -150,25 +299,20 @@ function headOf(q: Request_, o: Options) {
   }
 }
 
-async function fetch(input: any, init: any = {}): Promise<any> {
-  const at = site(), q = new Request_(input, init)
-  const signals = signalsOf(init.signal === null ? null : q.given())
+async function fetch(input: any, init?: any): Promise<Response_> {
+  const at = site(), q = new Request_(input, init), signals = signalsOf(givenSignal(q) as any)
   let a
   try {
-    a = await exchange(headOf(q, q.flawless ?? {}), await q.bytes(), at, signals)
+    a = await exchange(headOf(q, optionsOf(q)), hasBody(q) ? await take(q) : undefined, at, signals)
   } catch (e: any) {
     if (!(e instanceof CallError)) throw e
     if (e.kind === "interrupted" || e.kind === "unknown") throw new Interrupted(e.call, e as any)
     throw Object.assign(new TypeError(`fetch failed: ${e.message}`), { cause: e })
   }
-  const r = new Response_([101, 204, 205, 304].includes(a.head.status) ? null : a.bytes(), { status: a.head.status, headers: a.head.headers })
-  r.url = a.head.url
+  const r = answerOf(a.head, a.bytes(), q.url)
   a.close()
+  if (q.redirect === "error" && r.status >= 300 && r.status < 400 && r.status !== 304) throw new TypeError(`fetch failed: ${q.url} redirects, and redirect is "error"`)
   return r
 }
-global.fetch = fetch
-for (const [name, c] of Object.entries({ Headers: Headers_, Request: Request_, Response: Response_, Blob: Blob_, File: File_, FormData: FormData_ })) {
-  Object.defineProperty(c, "name", { value: name })
-  Object.defineProperty(c.prototype, Symbol.toStringTag, { value: name, configurable: true })
-  global[name] = c
-}
+
+expose({ Request: Request_, Response: Response_, fetch })
