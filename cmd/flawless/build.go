@@ -15,10 +15,12 @@ func (a *app) buildCommand() *cobra.Command {
 	var none, check bool
 	c := &cobra.Command{Use: "build [DIR]", Short: "Compile a project to a WebAssembly module", Args: cobra.MaximumNArgs(1),
 		Long: `Compiles the Go, Rust or TypeScript project in a directory (default: the current
-one). A TypeScript project is a directory with package.json and needs neither
-node nor npm; with --check, the project's own tsc checks types first. The module contains the project's own source files as they were compiled, without
-dependencies, tests and data, so that the server can show lines of code. With
---no-source it does not. The code that runs is the same.`,
+one). The module contains the project's own source files as they were compiled,
+without dependencies, tests and data, so that the server can show lines of code.
+With --no-source it does not. The code that runs is the same.
+
+A TypeScript project is a directory with package.json. Building it needs neither
+node nor npm, and does not check types: --check runs the project's tsc first.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
