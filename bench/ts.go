@@ -54,22 +54,9 @@ func (b *bench) typeScriptInside(ctx context.Context, bin []byte) error {
 	b.put(figure{What: "load another one, which has the same engine", Value: millis(time.Since(t)), Unit: "ms", Goal: &goal{Limit: 1000}})
 	_ = second.Close(ctx)
 
-	var each []float64
-	for k := range b.sizes.samples + 100 {
-		t := time.Now()
-		i, err := m.Start(ctx, begin("empty", nil))
-		if err != nil {
-			return err
-		}
-		out, err := i.Turn(ctx, guest.In{Time: t.UnixNano()})
-		took := time.Since(t)
-		i.Release()
-		if err != nil || out.Ended == nil {
-			return fmt.Errorf("the run has not ended: %+v, %w", out, err)
-		}
-		if k >= 100 {
-			each = append(each, micros(took))
-		}
+	each, err := b.firstTurns(ctx, m)
+	if err != nil {
+		return err
 	}
 	b.put(figure{What: "start of a run to its first turn done, without storage", Value: median(each), Unit: "µs", Samples: each, Goal: &goal{Limit: 100}})
 
