@@ -100,6 +100,11 @@ func TestWorkflows(t *testing.T) {
 		"bigint":   `failed error: TypeError: the output cannot be written as JSON: a.1.b is a bigint; use a string or a number`,
 		"map":      `failed error: TypeError: the output cannot be written as JSON: it is a Map`,
 		"circle":   `failed error: TypeError: the output cannot be written as JSON: self is part of itself`,
+		"class":    `failed error: TypeError: the output cannot be written as JSON: order is an instance of Order, of which JSON would write the fields alone; give the class toJSON(), or make a plain object`,
+		"dated":    `completed {"order":{"id":7},"plain":{"n":1},"when":"1970-01-01T00:00:00.000Z"}`,
+		"large":    `completed ["CallError too_large","CallError too_large","TypeError"]`,
+		"late":     "failed error: RangeError: it rang too late\n    at <anonymous> (shop.ts:",
+		"forever":  `completed "quick"`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,6 +205,35 @@ workflow("deep", async () => {
 })
 workflow("bigint", async () => ({ a: [1, { b: 10n }] }))
 workflow("map", async () => new Map([[1, 2]]))
+class Order {
+  constructor(readonly id: number) {}
+  total() { return this.id }
+}
+class Dated extends Order {
+  toJSON() { return { id: this.id } }
+}
+class Plain { n = 1 }
+workflow("class", async () => ({ order: new Order(7) }))
+workflow("dated", async () => ({ order: new Dated(7), plain: new Plain(), when: new Date(0) }))
+workflow("large", async () => {
+  const text = "x".repeat((64 << 20) + 1)
+  const out = []
+  for (const f of [() => setData(text), () => send(runID(), "x", text), () => setData({ f() {} })])
+    try {
+      await f()
+    } catch (e: any) {
+      out.push(e.name + (e.kind ? " " + e.kind : ""))
+    }
+  return out
+})
+workflow("late", async () => {
+  setTimeout(() => { throw new RangeError("it rang too late") }, 1000)
+  await sleep("1d")
+})
+workflow("forever", async () => {
+  setTimeout(() => {}, Infinity)
+  return Promise.race([sleep(Number.MAX_VALUE), sleep("1s").then(() => "quick")])
+})
 workflow("circle", async () => {
   const a: any = {}
   a.self = a

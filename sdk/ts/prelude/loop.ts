@@ -74,6 +74,7 @@ export function call(kind: string, head: Head, body?: Uint8Array | string, at = 
 
 /** call with the JSON of a head: for numbers that a number of JavaScript cannot hold. */
 export function callRaw(kind: string, head: string, body: Uint8Array | string | undefined, at: string): { call: number; answered: Promise<number> } {
+  checkBody(body)
   const n = host.call(kind, head, body)
   if (n < 0) throw new Error(`${kind}: there is no run. Only a workflow can make calls, not the code that runs while its module is loaded`)
   return { call: n, answered: new Promise((done) => pending.set(n, { kind, at, done })) }
@@ -90,6 +91,20 @@ export class CallError extends Error {
   }
 }
 CallError.prototype.name = "CallError"
+
+const maxBody = 64 << 20, maxText = 1 << 20 // the engine ends a guest that hands it more, in bytes
+
+/** Throws an error if the engine would not accept a body: then the call must not be made. */
+export function checkBody(body: Uint8Array | string | undefined) {
+  if (body === undefined || body.length * (typeof body === "string" ? 3 : 1) <= maxBody) return
+  const size = typeof body === "string" ? host.utf8(body.toWellFormed()).length : body.length
+  if (size > maxBody) throw new CallError(0, { kind: "too_large", message: `the body has ${size} bytes, the limit is ${maxBody}; nothing was sent` })
+}
+
+/** Shortens a text that is longer than the engine accepts for a line of the log or the message of a failure. */
+export function cut(text: string): string {
+  return text.length * 3 <= maxText ? text : text.slice(0, maxText / 3 - 10).toWellFormed() + "… (cut)"
+}
 
 export function take(n: number): Answer {
   const head = JSON.parse(host.answer(n, 0, true)!)
@@ -213,6 +228,9 @@ function check(v: any, what: string, path: string, around: unknown[]) {
   if (around.includes(v)) throw bad("part of itself")
   if (v instanceof Map || v instanceof Set || v instanceof Promise || ArrayBuffer.isView(v) || v instanceof ArrayBuffer || v instanceof Error)
     throw bad(`a ${v.constructor?.name || "value"}, which JSON would write as {}; make a plain object, an array or a string of it`)
+  const own = !Array.isArray(v) && Object.getPrototypeOf(v)
+  if (own && own !== Object.prototype && Object.getOwnPropertyNames(own).some((k) => k !== "constructor"))
+    throw bad(`an instance of ${own.constructor?.name || "a class"}, of which JSON would write the fields alone; give the class toJSON(), or make a plain object`)
   around.push(v)
   if (Array.isArray(v)) v.forEach((x, k) => check(x, what, `${path}.${k}`, around))
   else for (const k of Object.keys(v)) check(v[k], what, `${path}.${k}`, around)
@@ -222,6 +240,7 @@ function check(v: any, what: string, path: string, around: unknown[]) {
 // Timers, sorted by time; equal ones by age.
 interface Timer { id: number; at: number; every: number; fn: Function; args: unknown[]; site: string }
 const timers: Timer[] = []
+const endOfTime = 9_223_372_036_000 // ms: the engine counts nanoseconds, until 2262
 let made = 0
 
 function enter(t: Timer) {
@@ -237,7 +256,7 @@ function enter(t: Timer) {
 function timer(repeat: boolean, fn: Function, ms: unknown, args: unknown[]): number {
   if (typeof fn !== "function") throw new TypeError("a timer needs a function")
   const after = Math.max(Number(ms) || 0, repeat ? 1 : 0)
-  const t = { id: ++made, at: Math.ceil(Date.now() + after), every: repeat ? after : 0, fn, args, site: site() }
+  const t = { id: ++made, at: Math.min(Math.ceil(Date.now() + after), endOfTime), every: repeat ? after : 0, fn, args, site: site() }
   enter(t)
   return t.id
 }
@@ -263,9 +282,16 @@ JSON.parse = function (text: any, reviver?: any) {
 
 /** Ends the run with a failure. */
 function fail(e: any) {
-  const kind = cancelled.signal.aborted && (e instanceof Cancelled || e === cancelled.signal.reason) ? "cancelled" : "error"
-  const message = kind === "cancelled" ? e.message : e instanceof Error ? `${e.name}: ${e.message}` : String(e)
-  host.finish(false, JSON.stringify({ kind, message, stack: e?.stack ? String(e.stack) : "" }))
+  const kind = isCancellation(e) ? "cancelled" : "error"
+  const message = e instanceof Cancelled ? e.message : e instanceof Error ? `${e.name}: ${e.message}` : String(e)
+  host.finish(false, JSON.stringify({ kind, message: cut(message), stack: e?.stack ? cut(String(e.stack)) : "" }))
+}
+
+/** Whether an error, or one that caused it, is that of the cancellation of the run. */
+function isCancellation(e: any): boolean {
+  if (!cancelled.signal.aborted) return false
+  for (let depth = 0; e && depth < 100; e = e.cause, depth++) if (e instanceof Cancelled || e === cancelled.signal.reason) return true
+  return false
 }
 
 host.hooks({
@@ -277,11 +303,15 @@ host.hooks({
     const head = JSON.parse(host.answer(0, 0, true)!)
     const input = host.answer(0, 1, true)!
     const d = workflows.get(head.workflow)
-    if (!d) return fail(new Error(`this module has no workflow ${JSON.stringify(head.workflow)}`))
+    if (!d) return fail(new Error(`no workflow ${JSON.stringify(head.workflow)}: the module has ${[...workflows.keys()].join(", ") || "none; register it with workflow(…) at module level"}`))
     cancellation = host.call("cancelled", "{}")
     const context: Context = { run: head.run, module: head.module, workflow: head.workflow, url: head.url, signal: cancelled.signal }
     const result = (async () => d.fn(input ? JSON.parse(input) : undefined, context))()
-    result.then((v) => host.finish(true, toJSON(v, "the output"))).catch(fail)
+    result.then((v) => {
+      const text = toJSON(v, "the output")
+      checkBody(text)
+      host.finish(true, text)
+    }).catch(fail)
   },
   resume() {
     arrived = [...pending.keys()].filter((n) => host.answered(n))
@@ -294,7 +324,9 @@ host.hooks({
     }
   },
   deliver() {
-    for (const reason of unhandled.values()) {
+    for (const [p, reason] of unhandled) {
+      unhandled.delete(p)
+      if (isCancellation(reason)) continue // a wait that nobody awaits must not end the run while the code cleans up
       fail(reason)
       return -1
     }
@@ -310,7 +342,11 @@ host.hooks({
     if (t.at > Date.now()) return t.at
     timers.shift()
     if (t.every) enter(Object.assign(t, { at: Math.ceil(Date.now() + t.every) }))
-    t.fn(...t.args)
+    try {
+      t.fn(...t.args)
+    } catch (e) {
+      fail(e) // nobody can catch it
+    }
     return 0
   },
   blocked() {

@@ -14,7 +14,7 @@ export { honoursKeys, Interrupted } from "./key"
 
 /** Registers a workflow. The manifest has its schemas; an input is checked before the function is called. */
 export function workflow(name: string, fn: (input: any, context: Context) => unknown, about: { doc?: string; input?: unknown; output?: unknown } = {}) {
-  if (typeof name !== "string" || typeof fn !== "function") throw new TypeError(`workflow("name", async (input, context) => …): the first argument is a name and the second a function`)
+  if (typeof name !== "string" || !name.trim() || typeof fn !== "function") throw new TypeError(`workflow("name", async (input, context) => …): the first argument is a name and the second a function`)
   define({
     name,
     doc: about.doc,

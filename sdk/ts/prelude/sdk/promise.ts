@@ -38,7 +38,7 @@ export function promise<T>(name = "", o: { expires?: number | string | Date; sch
   const schema = schemaOf(o.schema)
   // The time is in nanoseconds, which a number of JavaScript cannot hold exactly: it is written as text.
   const at = site(), head = JSON.stringify({ name: name || undefined, secret, schema, at })
-  const c = callRaw("promise", ms === undefined ? head : `${head.slice(0, -1)},"expires":${Math.floor(ms)}000000}`, undefined, at)
+  const c = callRaw("promise", ms === undefined ? head : `${head.slice(0, -1)},"expires":${Math.min(Math.floor(ms), 9_223_372_036_000)}000000}`, undefined, at)
   const result = (async () => {
     try {
       const a = take(await c.answered), text = a.text()

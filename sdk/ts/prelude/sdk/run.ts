@@ -1,6 +1,6 @@
 // The run itself: sleep, data, labels, log lines, secrets.
 import { host } from "../host"
-import { note, signalsOf, throwIfOver, toJSON, until } from "../loop"
+import { checkBody, cut, note, signalsOf, throwIfOver, toJSON, until } from "../loop"
 import { site } from "../site"
 import { span } from "./time"
 
@@ -25,7 +25,9 @@ export async function sleep(d: number | string | Date, o: Waiting = {}): Promise
 
 export function data(value: unknown) {
   inRun("setData")
-  note("data", { at: site() }, toJSON(value, "the run's data"))
+  const text = toJSON(value, "the run's data")
+  checkBody(text)
+  note("data", { at: site() }, text)
 }
 
 export function label(name: string, value: string) {
@@ -36,7 +38,7 @@ export function label(name: string, value: string) {
 }
 
 type Level = "debug" | "info" | "warn" | "error"
-const line = (level: Level) => (text: string, fields?: Record<string, unknown>) => void note("log", { level, fields, at: site() }, String(text))
+const line = (level: Level) => (text: string, fields?: Record<string, unknown>) => void note("log", { level, fields, at: site() }, cut(String(text)))
 export const log = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") }
 
 export function secret(name: string): string {

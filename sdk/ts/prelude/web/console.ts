@@ -1,5 +1,5 @@
 // console (https://console.spec.whatwg.org): lines in the log of the run.
-import { note } from "../loop"
+import { cut, note } from "../loop"
 import { site } from "../site"
 import { expose } from "./define"
 
@@ -46,7 +46,7 @@ function format(args: unknown[]): string {
 
 const counts = new Map<string, number>(), begun = new Map<string, number>()
 let indent = ""
-const write = (level: string, args: unknown[]) => void note("log", { level, at: site() }, indent + format(args))
+const write = (level: string, args: unknown[]) => void note("log", { level, at: site() }, cut(indent + format(args)))
 const line = (level: string) => (...args: unknown[]) => write(level, args)
 
 expose({
