@@ -67,7 +67,7 @@ func (m *Module) loadCode(ctx context.Context, kept cache.Code) (err error) {
 	if !m.rt.kept.HasCode(kept) { // wazero would compile the hollow module, and keep that
 		return errNoCode
 	}
-	if m.compiled, err = compileWith(ctx, m.rt.wazero, m.rewritten.Hollow); err != nil {
+	if m.compiled, err = m.rt.compileShared(ctx, m.rewritten.Hollow); err != nil {
 		return err
 	}
 	memory.CollapseCode()

@@ -3,6 +3,7 @@ package guest
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"sync"
@@ -55,8 +56,9 @@ type Runtime struct {
 	packer   *zstd.Encoder
 	unpacker *zstd.Decoder
 
-	mu       sync.Mutex
-	expected *Module // loaded by Expect
+	mu         sync.Mutex
+	expected   *Module                          // loaded by Expect
+	turnstiles map[[sha256.Size]byte]*turnstile // of compileShared
 }
 
 // NewRuntime returns a runtime. The caller closes it after all its modules.
@@ -143,7 +145,7 @@ func (r *Runtime) reserve(ctx context.Context) bool {
 // compile compiles a rewritten module. If that fails because the cache on disk is damaged, full or gone, it removes all
 // compiled code and compiles again.
 func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
-	m, err := compileWith(ctx, r.wazero, bin)
+	m, err := r.compileShared(ctx, bin)
 	if err == nil {
 		memory.CollapseCode()
 		return m, nil
@@ -164,9 +166,9 @@ func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModul
 // recompile compiles a module after the cache, and not the module, has failed.
 func (r *Runtime) recompile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
 	r.kept.RemoveAllCode()
-	m, err := compileWith(ctx, r.wazero, bin)
+	m, err := r.compileShared(ctx, bin)
 	if err != nil { // the code could not be written; now it is in memory
-		m, err = compileWith(ctx, r.wazero, bin)
+		m, err = r.compileShared(ctx, bin)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("compiling with the cache in %s: %w", r.options.CacheDir, err)

@@ -3,6 +3,7 @@ package guest
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -59,5 +60,34 @@ func TestModulesShareCode(t *testing.T) {
 	load(bin)
 	if mended, err := os.Stat(first[0]); err != nil || mended.Size() != info.Size() {
 		t.Errorf("damaged code was not compiled again: %v, %v", mended, err)
+	}
+}
+
+// TestModulesShareCodeAtOnce loads modules with the same code at the same moment from the cache, again and again.
+func TestModulesShareCodeAtOnce(t *testing.T) {
+	t.Parallel()
+	with := func(data string) []byte {
+		p := hand("").add("flawless_start")
+		p.mark = data
+		return p.wasm()
+	}
+	dir := t.TempDir()
+	bins := [][]byte{with("program a"), with("program b"), with("program c"), with("program d"), with("program e"), with("program f")}
+	for range 40 {
+		r := newRuntime(t, Options{CacheDir: dir})
+		var all sync.WaitGroup
+		for _, bin := range bins {
+			all.Go(func() {
+				m, err := r.Load(t.Context(), bin, func(string, float64) {})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := m.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
