@@ -636,3 +636,50 @@ workflow("shop", async () => {
 		t.Errorf("the output is\n%s\nwant\n%s\n%+v", got, want, r.Run.Failure)
 	}
 }
+
+// TestUndoWaitsForRequests: the undo of a step must not overtake a request that the step has begun and not awaited.
+func TestUndoWaitsForRequests(t *testing.T) {
+	t.Parallel()
+	o := options(t, build(t, `import { saga, workflow } from "flawless"
+workflow("shop", () => saga(async (s) => {
+  await s.step("pay", async () => { void fetch("https://pay.example/charges", { method: "POST" }) }, () => fetch("https://pay.example/refunds", { method: "POST" }))
+  throw new Error("full")
+}))`).Module, "shop", "null")
+	r, err := rehearsal.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, rec := range r.Log {
+		for _, e := range rec.Entries {
+			if e.Turn != nil {
+				for _, c := range e.Turn.Calls {
+					if c.Kind == "http" {
+						order = append(order, fmt.Sprintf("turn %d asks", e.Turn.N))
+					}
+				}
+			}
+		}
+	}
+	if len(r.Requests) != 2 || len(order) != 2 || order[0] == order[1] {
+		t.Errorf("%d requests, %v: the undo was sent before the request of its step was answered", len(r.Requests), order)
+	}
+}
+
+// TestLargeResponseIsAnAnswer: the server has processed such a request. It must not look like one that failed.
+func TestLargeResponseIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	o := options(t, build(t, `import { workflow } from "flawless"
+workflow("shop", async () => {
+  const r = await fetch("https://pay.example/charges", { method: "POST", flawless: { limit: 10 } })
+  return [r.status, await r.text().catch((e) => e.kind)]
+})`).Module, "shop", "null")
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "more than ten bytes") })
+	r, err := rehearsal.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(r.Run.Output); got != `[200,"too_large"]` || len(r.Requests) != 1 {
+		t.Errorf("%s %+v after %d requests", got, r.Run.Failure, len(r.Requests))
+	}
+}

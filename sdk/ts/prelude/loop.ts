@@ -175,6 +175,14 @@ export function until<T>(p: Promise<T>, signals: AbortSignal[], gaveUp?: () => v
   })
 }
 
+/** Steps of sagas whose code runs now, with what was begun meanwhile: their undos wait for it. */
+export const openSteps: { begun: Set<PromiseLike<unknown>> }[] = []
+
+/** Makes the undo of the steps that run now wait for a promise. */
+export function belongs(p: PromiseLike<unknown>) {
+  for (const s of openSteps) s.begun.add(p)
+}
+
 /**
  * Makes an http call and waits for its answer. When a signal aborts, the code does not decide on its own: the call is
  * withdrawn, and the engine's reply says what happens. The reason of the signal is thrown if the call never begins or is
@@ -183,6 +191,7 @@ export function until<T>(p: Promise<T>, signals: AbortSignal[], gaveUp?: () => v
 export async function exchange(head: Head, body: Uint8Array | string | undefined, at: string, signals: AbortSignal[], settle = false): Promise<Answer> {
   throwIfOver(signals)
   const c = call("http", head, body, at)
+  belongs(c.answered)
   let reason: { why: unknown } | undefined
   const end = (e: Event) => {
     if (reason) return

@@ -1,8 +1,7 @@
 // Child runs.
-import { call, CallError, isShielded, signalsOf, take, throwIfOver, toJSON, until } from "../loop"
+import { belongs, call, CallError, isShielded, signalsOf, take, throwIfOver, toJSON, until } from "../loop"
 import { site } from "../site"
 import { type Waiting, self } from "./run"
-import { belongs } from "./saga"
 
 /** The error of a run that ended without output. */
 export class ChildError extends Error {

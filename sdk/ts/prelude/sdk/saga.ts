@@ -1,5 +1,5 @@
 // Sagas: steps that all take effect, or are undone.
-import { ask, cancelled, note, shielded, throwIfOver } from "../loop"
+import { ask, cancelled, note, openSteps, shielded, throwIfOver } from "../loop"
 import { span } from "./time"
 import { sleep } from "./run"
 
@@ -15,12 +15,6 @@ interface Step { name: string; undo: (signal: null) => unknown; n: number; begun
 interface Retry { attempts?: number; initial?: number | string; factor?: number; max?: number | string }
 
 let taken = 0
-const open: Step[] = [] // steps whose code runs now, of all sagas
-
-/** Makes the undo of the steps that run now wait for a promise. */
-export function belongs(p: PromiseLike<unknown>) {
-  for (const s of open) s.begun.add(p)
-}
 
 class Saga {
   #steps: Step[] = []
@@ -39,11 +33,11 @@ class Saga {
       note("step", { n: s.n, name: (name || "a step without a name").slice(0, 200) })
       this.#steps.push(s)
     }
-    open.push(s)
+    openSteps.push(s)
     try {
       return await take()
     } finally {
-      open.splice(open.indexOf(s), 1)
+      openSteps.splice(openSteps.indexOf(s), 1)
     }
   }
   done() {

@@ -267,7 +267,10 @@ class Response_ extends Body {
     }
   }
 }
-let answerOf: (head: any, body: Uint8Array, asked: string) => Response_
+let answerOf: (head: any, body: Content, asked: string) => Response_
+
+/** A body whose reading fails. */
+const unreadable = (e: Error): ReadableStream => new ReadableStream({ pull: (c) => c.error(e) })
 
 interface Retry { attempts?: number; initial?: number | string; factor?: number; max?: number | string; jitter?: number; statuses?: number[] }
 interface Options {
@@ -306,7 +309,10 @@ async function fetch(input: any, init?: any): Promise<Response_> {
     a = await exchange(headOf(q, optionsOf(q)), hasBody(q) ? await take(q) : undefined, at, signals)
   } catch (e: any) {
     if (!(e instanceof CallError)) throw e
-    if (e.kind === "interrupted" || e.kind === "unknown") throw new Interrupted(e.call, e as any)
+    // These must not look like a failure to connect, which libraries answer by sending the request again.
+    if (e.kind === "interrupted") throw new Interrupted(e.call, e as any)
+    if (e.kind === "unknown" || e.kind === "told") throw e
+    if (e.kind === "too_large" && e.status) return answerOf({ status: e.status, url: q.url }, unreadable(e), q.url)
     throw Object.assign(new TypeError(`fetch failed: ${e.message}`), { cause: e })
   }
   const r = answerOf(a.head, a.bytes(), q.url)
