@@ -84,7 +84,7 @@ var openQuery = func() string {
 // language says what a module is written in, from the name of its SDK.
 func language(sdk string) string {
 	name, version, _ := strings.Cut(sdk, "/")
-	for short, long := range map[string]string{"go": "Go", "rust": "Rust"} {
+	for short, long := range map[string]string{"go": "Go", "rust": "Rust", "ts": "TypeScript"} {
 		if name == short {
 			return strings.TrimSpace(long + " · SDK " + version)
 		}
