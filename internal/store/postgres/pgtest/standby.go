@@ -3,6 +3,7 @@ package pgtest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,10 @@ import (
 // Standby starts an asynchronous standby of the server for this test.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
+	// The programs from npm, which other versions of PostgreSQL are tested with, are the server alone.
+	if _, err := os.Stat(filepath.Join(s.bin, "pg_basebackup")); errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("left out: there is no pg_basebackup in %s", s.bin)
+	}
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		t.Fatal(err)
